@@ -1,0 +1,454 @@
+"""The typed parameters of a study: one model a chapter, one for the study, read from YAML and checked.
+
+A study file says only what differs from the defaults below. Four keys stand at its top and reach
+every chapter that has a parameter of that name: ``seed``, ``labels``, ``set`` and
+``representations`` (``primary`` reaches the chapters' ``representation``); a chapter's own section
+wins over them. An unknown name, a wrong type or a value out of range is refused before anything
+runs, with the nearest right name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cryhear.errors import ParameterError
+
+Representation = Literal["hear", "hear-pytorch", "yamnet", "egemaps", "logmel"]
+LabelPreset = Literal["original", "strict"]
+Unit = Literal["file", "infant"]
+ClassicalModel = Literal["logistic_regression", "svm_rbf", "random_forest", "gradient_boosting"]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")]
+
+
+class Section(BaseModel):
+    """A group of parameters: unknown names are errors, values are checked, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Source(Section):
+    """Where the recordings come from: derived tables, folders of recordings, or the synthesiser."""
+
+    derived: str | None = Field(None, description="folder of derived tables to start from")
+    roots: list[str] = Field([], description="folders of recordings; several make one study")
+    synthetic: dict[str, Any] | None = Field(
+        None, description="settings of cryhear.synth.SyntheticCorpus; {} for its defaults"
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Source:
+        given = [bool(self.derived), bool(self.roots), self.synthetic is not None]
+        if sum(given) != 1:
+            raise ValueError("give exactly one of derived, roots and synthetic")
+        return self
+
+
+class Preprocess(Section):
+    """The original's chain, each step optional, and how a recording is cut into clips."""
+
+    sample_rate: Literal[16000] = Field(16000, description="Hz; every backend is fed this rate")
+    wiener: bool = Field(True, description="adaptive Wiener filter, as the original")
+    wiener_size: Annotated[int, Field(ge=3, le=101, strict=True)] = Field(
+        3, description="samples; odd, 3 to 101"
+    )
+    gaussian: bool = Field(True, description="Gaussian smoothing, as the original")
+    gaussian_sigma: Annotated[float, Field(gt=0, le=50)] = Field(0.5, description="samples; 0 to 50")
+    rms: bool = Field(True, description="divide by the recording's RMS")
+    rms_target: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="RMS after normalising, 0 to 1 of full scale; the original used 1.0"
+    )
+    clip_seconds: Literal[2.0] = Field(2.0, description="s; HeAR's input length")
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(0.10, description="share of a clip, 0 to 0.9")
+    tail: Literal["slide", "drop", "pad"] = Field(
+        "slide", description="slide the last window back, drop the rest (the original), or zero-pad"
+    )
+    short: Literal["skip", "pad"] = Field("skip", description="recordings under one clip")
+    silence_dbfs: Annotated[float, Field(ge=-120, le=0)] = Field(
+        -50.0, description="dBFS RMS before normalising; quieter clips are dropped"
+    )
+
+
+class Augment(Section):
+    """Training-time copies, with the original's ranges."""
+
+    copies: Annotated[int, Field(ge=0, le=10, strict=True)] = Field(2, description="copies a recording")
+    noise_amplitude: tuple[float, float] = Field((0.001, 0.015), description="of full scale")
+    stretch_rate: tuple[float, float] = Field((0.8, 1.25), description="speed factor")
+    pitch_semitones: tuple[float, float] = Field((-4.0, 4.0), description="semitones")
+    shift_fraction: tuple[float, float] = Field((-0.5, 0.5), description="share of the length")
+    p_noise: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="probability")
+    p_stretch: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="probability")
+    p_pitch: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="probability")
+    p_shift: Annotated[float, Field(ge=0, le=1)] = Field(0.3, description="probability")
+    p_augment: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="probability that a copy is changed at all"
+    )
+
+
+class Embed(Section):
+    """How a corpus is embedded."""
+
+    shards: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
+        2, description="pieces that run side by side"
+    )
+    threads: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(1, description="threads a shard")
+    variants: list[Literal["augmented", "perturbed", "alternatives"]] = Field(
+        ["augmented"], description="pooled versions made besides the plain clips"
+    )
+    limit_s: Annotated[float, Field(gt=0, le=86400)] = Field(
+        600.0, description="s; longer recordings are listed, not used"
+    )
+
+
+class Chapter(Section):
+    """Parameters every chapter has."""
+
+    study: str = Field("results/default", description="folder of the run")
+
+
+class _Labelled(Chapter):
+    seed: Seed = Field(42, description="random seed, 0 to 4294967295")
+    labels: LabelPreset = Field("original", description="label rules: original or strict")
+    set: Name = Field("uploads", description="uploads, cleaned, or a corpus name")
+
+
+class Audit(_Labelled):
+    """Chapter 1."""
+
+    minimum_duration_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        2.0, description="s; shorter recordings are kept apart"
+    )
+    gap_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(
+        5.0, description="min; recordings of one instance closer than this count as one episode"
+    )
+
+
+class Preprocessing(Chapter):
+    """Chapter 2."""
+
+    seed: Seed = Field(42, description="random seed, 0 to 4294967295")
+    wiener_size: Annotated[int, Field(ge=3, le=101, strict=True)] = Field(3, description="samples, odd")
+    gaussian_sigma: Annotated[float, Field(gt=0, le=50)] = Field(0.5, description="samples, 0 to 50")
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(0.1, description="share of a clip, 0 to 0.9")
+    silence_dbfs: Annotated[float, Field(ge=-120, le=0)] = Field(-50.0, description="dBFS, -120 to 0")
+
+
+class Embedding(_Labelled):
+    """Chapter 3."""
+
+    representations: list[Representation] = Field(
+        ["yamnet", "egemaps", "logmel"], description="backends to show"
+    )
+    batch: Annotated[int, Field(ge=2, le=512, strict=True)] = Field(
+        64, description="clips in the batch-scaling demonstration, 2 to 512"
+    )
+
+
+class Exploration(_Labelled):
+    """Chapter 4."""
+
+    representation: Representation = Field("yamnet", description="embedding backend")
+    neighbours: Annotated[int, Field(ge=1, le=100, strict=True)] = Field(
+        5, description="nearest neighbours for purity, 1 to 100"
+    )
+    umap_neighbours: Annotated[int, Field(ge=2, le=200, strict=True)] = Field(
+        15, description="UMAP neighbours, 2 to 200"
+    )
+    umap_min_dist: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="UMAP min_dist, 0 to 1")
+    umap_seeds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(
+        4, description="seeds compared, 2 to 20"
+    )
+
+
+class _Modelled(_Labelled):
+    representations: list[Representation] = Field(
+        ["yamnet", "egemaps", "logmel"], description="embedding backends to run"
+    )
+    units: list[Unit] = Field(["file", "infant"], description="what a split keeps together")
+
+
+class Classical(_Modelled):
+    """Chapter 5."""
+
+    models: list[ClassicalModel] = Field(
+        ["svm_rbf", "logistic_regression", "random_forest", "gradient_boosting"],
+        description="classifiers; their soft vote is added",
+    )
+    search: Literal["default", "original"] = Field("default", description="search preset")
+    n_iter: Annotated[int, Field(ge=1, le=200, strict=True)] = Field(
+        10, description="candidates a search, 1 to 200"
+    )
+    augment: bool = Field(True, description="add the augmented copies to the training side")
+
+
+class Mlp(_Modelled):
+    """Chapter 6."""
+
+    search: Literal["default", "original"] = Field("default", description="search preset")
+    trials: Annotated[int, Field(ge=1, le=100, strict=True)] = Field(
+        10, description="candidates of the search, 1 to 100"
+    )
+    search_epochs: Annotated[int, Field(ge=1, le=500, strict=True)] = Field(
+        20, description="epochs a candidate, 1 to 500"
+    )
+    epochs: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
+        50, description="epochs of the final training, 1 to 1000"
+    )
+    patience: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
+        15, description="epochs without a better validation loss, 1 to 1000"
+    )
+    batch_size: Annotated[int, Field(ge=2, le=4096, strict=True)] = Field(
+        128, description="rows a batch, 2 to 4096; the original used 16"
+    )
+    dropout: list[float] = Field([0.3, 0.7], description="range searched, 0 to 0.95")
+    augment: bool = Field(True, description="add the augmented copies to the training side")
+
+    @model_validator(mode="after")
+    def _range(self) -> Mlp:
+        if len(self.dropout) != 2 or not 0 <= self.dropout[0] <= self.dropout[1] <= 0.95:
+            raise ValueError("dropout must be [low, high] with 0 <= low <= high <= 0.95")
+        return self
+
+
+class Crossvalidation(_Labelled):
+    """Chapter 7."""
+
+    representations: list[Representation] = Field(
+        ["yamnet", "egemaps", "logmel"], description="embedding backends to run"
+    )
+    models: list[ClassicalModel] = Field(
+        ["logistic_regression", "svm_rbf", "random_forest", "gradient_boosting"],
+        description="classifiers",
+    )
+    folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
+    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(2, description="repeats, 1 to 50")
+    mlp: bool = Field(True, description="cross-validate the MLP too")
+    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
+        2000, description="bootstrap draws over infants, 50 to 100000"
+    )
+
+
+class Evaluation(_Labelled):
+    """Chapter 8."""
+
+    representation: Representation = Field("yamnet", description="embedding backend")
+    unit: Unit = Field("file", description="split shown in full: by file (the original's) or infant")
+    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
+        2000, description="bootstrap draws over infants, 50 to 100000"
+    )
+    lottery: Annotated[int, Field(ge=2, le=1000, strict=True)] = Field(
+        60, description="splits drawn in the lottery, 2 to 1000"
+    )
+
+
+class Leakage(_Labelled):
+    """Chapter 9."""
+
+    representations: list[Representation] = Field(
+        ["yamnet", "egemaps", "logmel"], description="embedding backends; the first is primary"
+    )
+    sets: list[Name] = Field(["uploads", "cleaned"], description="sets side by side; first is primary")
+    folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
+    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(10, description="repeats, 1 to 50")
+    permutations: Annotated[int, Field(ge=19, le=100000, strict=True)] = Field(
+        1000, description="label permutations of the primary test, 19 to 100000"
+    )
+    refits: Annotated[int, Field(ge=20, le=10000, strict=True)] = Field(
+        200, description="refitting bootstraps over infants, 20 to 10000"
+    )
+    power_runs: Annotated[int, Field(ge=2, le=10000, strict=True)] = Field(
+        60, description="simulations an effect size, 2 to 10000"
+    )
+
+
+class Controls(_Labelled):
+    """Chapter 10."""
+
+    representation: Representation = Field("yamnet", description="primary embedding backend")
+    folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
+    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(3, description="repeats, 1 to 50")
+    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
+        2000, description="bootstrap draws over infants, 50 to 100000"
+    )
+
+
+class Robustness(_Labelled):
+    """Chapter 11."""
+
+    representation: Representation = Field("yamnet", description="embedding backend")
+    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
+        2000, description="bootstrap draws over infants, 50 to 100000"
+    )
+
+
+class Study(Section):
+    """A whole study: its source, what every chapter shares, and each chapter's own section."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")] = Field(
+        description="names the folder under results/"
+    )
+    source: Source
+    seed: Seed = 42
+    labels: LabelPreset = "original"
+    set: Name = "uploads"
+    representations: Annotated[list[Representation], Field(min_length=1)] = [
+        "yamnet",
+        "egemaps",
+        "logmel",
+    ]
+    primary: Representation = "yamnet"
+    preprocess: Preprocess = Preprocess()
+    augment: Augment = Augment()
+    embed: Embed = Embed()
+    chapters: list[str] = Field([], description="chapters to run; empty for all")
+    audit: Audit = Audit()
+    preprocessing: Preprocessing = Preprocessing()
+    embedding: Embedding = Embedding()
+    exploration: Exploration = Exploration()
+    classical: Classical = Classical()
+    mlp: Mlp = Mlp()
+    crossvalidation: Crossvalidation = Crossvalidation()
+    evaluation: Evaluation = Evaluation()
+    leakage: Leakage = Leakage()
+    controls: Controls = Controls()
+    robustness: Robustness = Robustness()
+
+    @model_validator(mode="after")
+    def _primary_is_run(self) -> Study:
+        if self.primary not in self.representations:
+            raise ValueError(
+                f"primary is {self.primary!r}, which is not among representations "
+                f"{self.representations}: add it there or name another"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives, relative to the project's root."""
+        return Path("results") / self.name
+
+    @property
+    def derived(self) -> Path:
+        """Where the derived tables are: given, or made under the run's folder."""
+        return Path(self.source.derived) if self.source.derived else self.folder / "derived"
+
+    def chapter_parameters(self, chapter: str) -> dict[str, Any]:
+        """Parameters of one chapter: its own section over the shared keys over the defaults.
+
+        Parameters
+        ----------
+        chapter : str
+            With its number or without: ``04_exploration`` or ``exploration``.
+        """
+        section: Chapter = getattr(self, chapter.split("_", 1)[-1] if chapter[0].isdigit() else chapter)
+        shared = {
+            "seed": self.seed,
+            "labels": self.labels,
+            "set": self.set,
+            "representations": self.representations,
+            "representation": self.primary,
+            "study": self.folder.as_posix(),
+        }
+        chosen = section.model_dump(mode="json")
+        inherited = {
+            k: v for k, v in shared.items() if k in chosen and k not in section.model_fields_set
+        }
+        return {**chosen, **inherited}
+
+
+CHAPTER_MODELS: dict[str, type[Chapter]] = {
+    "01_audit": Audit,
+    "02_preprocessing": Preprocessing,
+    "03_embedding": Embedding,
+    "04_exploration": Exploration,
+    "05_classical": Classical,
+    "06_mlp": Mlp,
+    "07_crossvalidation": Crossvalidation,
+    "08_evaluation": Evaluation,
+    "09_leakage": Leakage,
+    "10_controls": Controls,
+    "11_robustness": Robustness,
+}
+"""The chapters in the book's order, each with the model of its parameters."""
+
+
+def load(path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) -> Study:
+    """Read a study file, lay `overrides` over it, and check the whole.
+
+    Parameters
+    ----------
+    path : path-like
+        A YAML file (read as plain data: a tag that would run code is an error).
+    overrides : dict, optional
+        Values by dotted name, ``{"exploration.seed": 7}``, or nested dictionaries.
+
+    Raises
+    ------
+    ParameterError
+        Naming the file, the parameter, what was found and what was expected.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(p.as_posix() for p in sorted(Path("params").glob("*.yaml")))
+        raise ParameterError(f"{path} is not there; parameter files here: {known or 'none'}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParameterError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ParameterError(
+            f"{path} holds {type(content).__name__}; expected names and values, as in params/default.yaml"
+        )
+    return check(_merge(content, overrides or {}), Study, where=str(path))
+
+
+def check(values: dict[str, Any], model: type[Section], where: str) -> Any:
+    """Build `model` from `values`; turn what pydantic finds into one plain message."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(problem, model) for problem in error.errors()]
+        raise ParameterError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        head, _, rest = str(key).partition(".")
+        change = {rest: value} if rest else value
+        below = merged.get(head)
+        if isinstance(change, dict) and (rest or isinstance(below, dict)):
+            merged[head] = _merge(below if isinstance(below, dict) else {}, change)
+        else:
+            merged[head] = change
+    return merged
+
+
+def _explain(problem: Any, model: type[Section]) -> str:
+    location = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+    found = repr(problem["input"])
+    if len(found) > 80:
+        found = found[:77] + "..."
+    if problem["type"] == "extra_forbidden":
+        names = _names(model, problem["loc"][:-1])
+        near = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.0)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"unknown parameter {location!r} ({hint}known here: {', '.join(names)})"
+    if problem["type"] == "missing":
+        return f"{location} is missing; give it a value"
+    return f"{location} is {found}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _names(model: type[Section], location: tuple[Any, ...]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, Section):
+            model = inner
+    return sorted(model.model_fields)

@@ -1,0 +1,55 @@
+"""Fixtures shared by all tests: no network, small signals, and the real corpus where it is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+RATE = 16_000
+ROOT = Path(__file__).resolve().parent.parent
+SIDE = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(socket_disabled: None) -> None:
+    """Every test runs with sockets blocked."""
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's root folder."""
+    return ROOT
+
+
+@pytest.fixture
+def tone() -> Callable[..., np.ndarray]:
+    """Make a float32 sine: ``tone(seconds, frequency_hz, amplitude)`` at 16 kHz."""
+
+    def make(seconds: float = 3.0, frequency: float = 440.0, amplitude: float = 0.3) -> np.ndarray:
+        time = np.arange(round(seconds * RATE)) / RATE
+        return (amplitude * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
+
+    return make
+
+
+def _found(variable: str, default: Path, what: str) -> Path:
+    path = Path(os.environ.get(variable, default))
+    if not path.exists():
+        pytest.skip(f"{what} is not at hand; set {variable} to where it is")
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """Folder holding donateacry/ and esc10/, where they are found."""
+    return _found("CRYHEAR_CORPORA", SIDE / "corpora", "the corpus folder (donateacry/, esc10/)")
+
+
+@pytest.fixture(scope="session")
+def yamnet_path() -> Path:
+    """YAMNet's TFLite file, where it is found."""
+    return _found("CRYHEAR_YAMNET", SIDE / "models" / "yamnet" / "yamnet.tflite", "yamnet.tflite")
