@@ -41,7 +41,16 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 }
 """Every chapter in the book's order, with the chapters whose files it reads."""
 
-VERSIONED = ("cryhear", "numpy", "pandas", "scikit-learn", "scipy", "torch", "umap-learn", "matplotlib")
+VERSIONED = (
+    "cryhear",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "umap-learn",
+    "matplotlib",
+)
 """Packages whose versions a ledger names: those that can move a number."""
 
 
@@ -64,7 +73,9 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
         If the run, or a chapter that must come first, is not there yet.
     """
     if chapter not in params.CHAPTER_MODELS:
-        raise ParameterError(f"chapter {chapter!r} is unknown; expected one of {', '.join(CHAPTERS)}")
+        raise ParameterError(
+            f"chapter {chapter!r} is unknown; expected one of {', '.join(CHAPTERS)}"
+        )
     model = params.CHAPTER_MODELS[chapter]
     parameters = params.check(_parameters_in(namespace), model, where=f"chapter {chapter}")
     folder = Path(parameters.study)
@@ -73,7 +84,9 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
             f"{folder} holds no run (no params.json); chapter {chapter} starts from one. "
             "Run `make report` first, or give the folder of a finished run as `study`."
         )
-    study = params.check(read_json(folder / "params.json"), params.Study, str(folder / "params.json"))
+    study = params.check(
+        read_json(folder / "params.json"), params.Study, str(folder / "params.json")
+    )
     for earlier in CHAPTERS[chapter]:
         if not (folder / earlier / "ledger.json").exists():
             raise MissingArtefactError(
@@ -124,7 +137,7 @@ class Run:
     def load(
         self,
         representation: str | None = None,
-        set: str | None = None,  # noqa: A002 - the study's own word for it
+        set: str | None = None,
         labels: str | None = None,
     ) -> StudySet:
         """Labelled recordings of a set with their mean embeddings.
@@ -190,7 +203,9 @@ class Run:
         path = self.folder / "figures" / f"{name}.{suffix}"
         metadata = {"Date": None} if suffix == "svg" else {"Software": None}
         with atomic(path) as temporary:
-            figure.savefig(temporary, format=suffix, metadata=metadata, dpi=160, bbox_inches="tight")
+            figure.savefig(
+                temporary, format=suffix, metadata=metadata, dpi=160, bbox_inches="tight"
+            )
         self._csv(name, table)
         self.ledger.figures[name] = {
             "file": f"figures/{name}.{suffix}",
@@ -204,7 +219,11 @@ class Run:
     def table(self, name: str, table: pd.DataFrame, caption: str) -> Any:
         """Record a table with its caption, offer it as CSV, and return it styled for the page."""
         self._csv(name, table)
-        self.ledger.tables[name] = {"file": f"tables/{name}.csv", "caption": caption, "n": len(table)}
+        self.ledger.tables[name] = {
+            "file": f"tables/{name}.csv",
+            "caption": caption,
+            "n": len(table),
+        }
         shown = table.style.format(precision=3, escape="html", na_rep="").hide(axis="index")
         # A style's element ids are random unless named, and would change the page at every run.
         return shown.set_uuid(name).set_caption(caption)

@@ -103,8 +103,14 @@ class StudySet:
 
     def copies(self) -> np.ndarray:
         """Embeddings of the augmented copies, float32 [c, n, d]; c is 0 where none were made."""
-        names = [v for v in self.derived.variants(self.representation) if v.startswith("augmented_")]
-        return np.stack([self.variant(v) for v in sorted(names)]) if names else np.empty((0, *self.X.shape))
+        names = [
+            v for v in self.derived.variants(self.representation) if v.startswith("augmented_")
+        ]
+        return (
+            np.stack([self.variant(v) for v in sorted(names)])
+            if names
+            else np.empty((0, *self.X.shape))
+        )
 
     def subset(self, keep: np.ndarray) -> StudySet:
         """The rows where `keep` is true."""
@@ -165,7 +171,11 @@ class Derived:
     def variants(self, representation: str) -> list[str]:
         """Names of the altered versions made with a representation, sorted."""
         path = self.folder / "variants" / f"{representation}.parquet"
-        return sorted(read_table(path, columns=["variant"])["variant"].unique()) if path.exists() else []
+        return (
+            sorted(read_table(path, columns=["variant"])["variant"].unique())
+            if path.exists()
+            else []
+        )
 
     def variant(self, representation: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Recordings (str [m]) and their mean embeddings (float32 [m, d]) in an altered version."""
@@ -201,7 +211,9 @@ class Derived:
                 f"{labels!r} with a {representation} embedding; expected at least one a class. "
                 "See chapter 1 for what was left out and why."
             )
-        rows["y"] = rows["label"].map({c: i for i, c in enumerate(label_rules.CLASSES)}).astype("int64")
+        rows["y"] = (
+            rows["label"].map({c: i for i, c in enumerate(label_rules.CLASSES)}).astype("int64")
+        )
         X = means[known.get_indexer(rows["recording"])]
         return StudySet(rows, X, representation, set_name, labels, self)
 

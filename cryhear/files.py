@@ -118,7 +118,10 @@ def write_vectors(
     table = table.append_column(VECTOR, column)
     if metadata:
         table = table.replace_schema_metadata(
-            {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in metadata.items()}}
+            {
+                **(table.schema.metadata or {}),
+                **{k.encode(): v.encode() for k, v in metadata.items()},
+            }
         )
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=9)
@@ -143,9 +146,11 @@ def read_vectors(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, np.ndarray
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest() if hasattr(
-            hashlib, "file_digest"
-        ) else _digest_blocks(handle)
+        return (
+            hashlib.file_digest(handle, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else _digest_blocks(handle)
+        )
 
 
 def existing(path: str | os.PathLike[str]) -> Path:

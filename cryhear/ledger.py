@@ -65,9 +65,13 @@ class Ledger:
             number that could not be computed is left out or recorded as text that says so.
         """
         if key in self.numbers:
-            raise LedgerError(f"{self.prefix}.{key} was recorded before; give each number its own key")
+            raise LedgerError(
+                f"{self.prefix}.{key} was recorded before; give each number its own key"
+            )
         if unit not in UNITS:
-            raise LedgerError(f"{self.prefix}.{key} has unit {unit!r}; expected one of {', '.join(UNITS)}")
+            raise LedgerError(
+                f"{self.prefix}.{key} has unit {unit!r}; expected one of {', '.join(UNITS)}"
+            )
         plain = value.item() if hasattr(value, "item") else value
         for part in (plain, low, high):
             if isinstance(part, float) and not math.isfinite(part):
@@ -162,7 +166,9 @@ def compare(
     for key in sorted(published.keys() | found.keys()):
         left, right = published.get(key), found.get(key)
         if left is None or right is None:
-            differences.append(Difference(key, left and left["value"], right and right["value"], math.inf, 0.0))
+            differences.append(
+                Difference(key, left and left["value"], right and right["value"], math.inf, 0.0)
+            )
             continue
         for part in ("value", "low", "high", "n"):
             a, b = left.get(part), right.get(part)

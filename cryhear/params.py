@@ -15,13 +15,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cryhear.errors import ParameterError
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("a filter window must be an odd number of samples")
+    return value
+
 
 Representation = Literal["hear", "hear-pytorch", "yamnet", "egemaps", "logmel"]
 LabelPreset = Literal["original", "strict"]
 Unit = Literal["file", "infant"]
+OddWindow = Annotated[int, Field(ge=3, le=101, strict=True), AfterValidator(_odd)]
 ClassicalModel = Literal["logistic_regression", "svm_rbf", "random_forest", "gradient_boosting"]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")]
@@ -38,6 +46,9 @@ class Source(Section):
 
     derived: str | None = Field(None, description="folder of derived tables to start from")
     roots: list[str] = Field([], description="folders of recordings; several make one study")
+    other: list[str] = Field(
+        [], description="folders of sounds that are no study recordings, one folder a category"
+    )
     synthetic: dict[str, Any] | None = Field(
         None, description="settings of cryhear.synth.SyntheticCorpus; {} for its defaults"
     )
@@ -55,17 +66,19 @@ class Preprocess(Section):
 
     sample_rate: Literal[16000] = Field(16000, description="Hz; every backend is fed this rate")
     wiener: bool = Field(True, description="adaptive Wiener filter, as the original")
-    wiener_size: Annotated[int, Field(ge=3, le=101, strict=True)] = Field(
-        3, description="samples; odd, 3 to 101"
-    )
+    wiener_size: OddWindow = Field(3, description="samples; odd, 3 to 101")
     gaussian: bool = Field(True, description="Gaussian smoothing, as the original")
-    gaussian_sigma: Annotated[float, Field(gt=0, le=50)] = Field(0.5, description="samples; 0 to 50")
+    gaussian_sigma: Annotated[float, Field(gt=0, le=50)] = Field(
+        0.5, description="samples; 0 to 50"
+    )
     rms: bool = Field(True, description="divide by the recording's RMS")
     rms_target: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="RMS after normalising, 0 to 1 of full scale; the original used 1.0"
     )
     clip_seconds: Literal[2.0] = Field(2.0, description="s; HeAR's input length")
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(0.10, description="share of a clip, 0 to 0.9")
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        0.10, description="share of a clip, 0 to 0.9"
+    )
     tail: Literal["slide", "drop", "pad"] = Field(
         "slide", description="slide the last window back, drop the rest (the original), or zero-pad"
     )
@@ -78,8 +91,10 @@ class Preprocess(Section):
 class Augment(Section):
     """Training-time copies, with the original's ranges."""
 
-    copies: Annotated[int, Field(ge=0, le=10, strict=True)] = Field(2, description="copies a recording")
-    noise_amplitude: tuple[float, float] = Field((0.001, 0.015), description="of full scale")
+    copies: Annotated[int, Field(ge=0, le=10, strict=True)] = Field(
+        2, description="copies a recording"
+    )
+    noise_amplitude: tuple[float, float] = Field((0.001, 0.015), description="share of the RMS")
     stretch_rate: tuple[float, float] = Field((0.8, 1.25), description="speed factor")
     pitch_semitones: tuple[float, float] = Field((-4.0, 4.0), description="semitones")
     shift_fraction: tuple[float, float] = Field((-0.5, 0.5), description="share of the length")
@@ -98,7 +113,9 @@ class Embed(Section):
     shards: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
         2, description="pieces that run side by side"
     )
-    threads: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(1, description="threads a shard")
+    threads: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
+        1, description="threads a shard"
+    )
     variants: list[Literal["augmented", "perturbed", "alternatives"]] = Field(
         ["augmented"], description="pooled versions made besides the plain clips"
     )
@@ -134,10 +151,16 @@ class Preprocessing(Chapter):
     """Chapter 2."""
 
     seed: Seed = Field(42, description="random seed, 0 to 4294967295")
-    wiener_size: Annotated[int, Field(ge=3, le=101, strict=True)] = Field(3, description="samples, odd")
-    gaussian_sigma: Annotated[float, Field(gt=0, le=50)] = Field(0.5, description="samples, 0 to 50")
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(0.1, description="share of a clip, 0 to 0.9")
-    silence_dbfs: Annotated[float, Field(ge=-120, le=0)] = Field(-50.0, description="dBFS, -120 to 0")
+    wiener_size: OddWindow = Field(3, description="samples, odd")
+    gaussian_sigma: Annotated[float, Field(gt=0, le=50)] = Field(
+        0.5, description="samples, 0 to 50"
+    )
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        0.1, description="share of a clip, 0 to 0.9"
+    )
+    silence_dbfs: Annotated[float, Field(ge=-120, le=0)] = Field(
+        -50.0, description="dBFS, -120 to 0"
+    )
 
 
 class Embedding(_Labelled):
@@ -161,7 +184,9 @@ class Exploration(_Labelled):
     umap_neighbours: Annotated[int, Field(ge=2, le=200, strict=True)] = Field(
         15, description="UMAP neighbours, 2 to 200"
     )
-    umap_min_dist: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="UMAP min_dist, 0 to 1")
+    umap_min_dist: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="UMAP min_dist, 0 to 1"
+    )
     umap_seeds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(
         4, description="seeds compared, 2 to 20"
     )
@@ -228,7 +253,9 @@ class Crossvalidation(_Labelled):
         description="classifiers",
     )
     folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
-    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(2, description="repeats, 1 to 50")
+    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
+        2, description="repeats, 1 to 50"
+    )
     mlp: bool = Field(True, description="cross-validate the MLP too")
     draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
         2000, description="bootstrap draws over infants, 50 to 100000"
@@ -239,7 +266,9 @@ class Evaluation(_Labelled):
     """Chapter 8."""
 
     representation: Representation = Field("yamnet", description="embedding backend")
-    unit: Unit = Field("file", description="split shown in full: by file (the original's) or infant")
+    unit: Unit = Field(
+        "file", description="split shown in full: by file (the original's) or infant"
+    )
     draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
         2000, description="bootstrap draws over infants, 50 to 100000"
     )
@@ -254,9 +283,13 @@ class Leakage(_Labelled):
     representations: list[Representation] = Field(
         ["yamnet", "egemaps", "logmel"], description="embedding backends; the first is primary"
     )
-    sets: list[Name] = Field(["uploads", "cleaned"], description="sets side by side; first is primary")
+    sets: list[Name] = Field(
+        ["uploads", "cleaned"], description="sets side by side; first is primary"
+    )
     folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
-    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(10, description="repeats, 1 to 50")
+    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
+        10, description="repeats, 1 to 50"
+    )
     permutations: Annotated[int, Field(ge=19, le=100000, strict=True)] = Field(
         1000, description="label permutations of the primary test, 19 to 100000"
     )
@@ -273,7 +306,9 @@ class Controls(_Labelled):
 
     representation: Representation = Field("yamnet", description="primary embedding backend")
     folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
-    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(3, description="repeats, 1 to 50")
+    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
+        3, description="repeats, 1 to 50"
+    )
     draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
         2000, description="bootstrap draws over infants, 50 to 100000"
     )
@@ -347,7 +382,9 @@ class Study(Section):
         chapter : str
             With its number or without: ``04_exploration`` or ``exploration``.
         """
-        section: Chapter = getattr(self, chapter.split("_", 1)[-1] if chapter[0].isdigit() else chapter)
+        section: Chapter = getattr(
+            self, chapter.split("_", 1)[-1] if chapter[0].isdigit() else chapter
+        )
         shared = {
             "seed": self.seed,
             "labels": self.labels,
@@ -398,7 +435,9 @@ def load(path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) 
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = ", ".join(p.as_posix() for p in sorted(Path("params").glob("*.yaml")))
-        raise ParameterError(f"{path} is not there; parameter files here: {known or 'none'}") from None
+        raise ParameterError(
+            f"{path} is not there; parameter files here: {known or 'none'}"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParameterError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(content, dict):

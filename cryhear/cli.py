@@ -1,0 +1,233 @@
+"""The `cryhear` command: argument parsing only; the rooms do the work.
+
+Exit codes: 0 done; 1 an error the message explains; 2 a wrong command line; 3 done, but some
+recordings could not be used (they are listed); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from cryhear import __version__
+from cryhear.errors import CryhearError
+
+PARTIAL = 3
+"""Exit code when the rest was done but some recordings could not be used."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; a user's mistake is a message, not a traceback."""
+    given = parser().parse_args(arguments)
+    try:
+        return int(given.run(given) or 0)
+    except CryhearError as error:
+        print(f"cryhear: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("cryhear: interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of the pipe has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    top = argparse.ArgumentParser(
+        prog="cryhear",
+        description="A reproducible, leakage-audited study of infant cries. Not a medical device.",
+        epilog="Example: cryhear report params/default.yaml",
+    )
+    top.add_argument("--version", action="version", version=f"cryhear {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _study_commands(commands)
+    _corpus_commands(commands)
+    return top
+
+
+def _study_commands(commands: Any) -> None:
+    for name, run, text in (
+        ("report", _report, "run a study and build its book into _build/html"),
+        ("study", _study, "run a study's chapters without building a book"),
+    ):
+        command = _add(
+            commands, name, run, text, f"cryhear {name} params/smoke.yaml --set exploration.seed=7"
+        )
+        command.add_argument(
+            "params", nargs="?", default="params/default.yaml", help="a study's YAML file"
+        )
+        command.add_argument(
+            "--cores", type=int, default=os.cpu_count() or 1, help="jobs side by side"
+        )
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="override one parameter",
+        )
+    command = _add(
+        commands, "book", _book, "build the published run's book; runs nothing", "cryhear book"
+    )
+    command.add_argument(
+        "--run", type=Path, help="build this run's book instead, e.g. results/default"
+    )
+    command.add_argument("--out", type=Path, default=Path("_build"), help="where to build")
+    command = _add(
+        commands,
+        "publish",
+        _publish,
+        "put a finished run under book/",
+        "cryhear publish results/default",
+    )
+    command.add_argument("folder", nargs="?", type=Path, default=Path("results/default"))
+    command = _add(
+        commands, "data", _data, "rebuild the derived tables from recordings and say what changed",
+        "cryhear data params/data.yaml --out data/donateacry",
+    )  # fmt: skip
+    command.add_argument("params", nargs="?", default="params/data.yaml")
+    command.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    command.add_argument("--out", type=Path, default=Path("data/donateacry"))
+
+
+def _corpus_commands(commands: Any) -> None:
+    corpus = commands.add_parser("corpus", help="fetch a corpus, or check folders of recordings")
+    actions = corpus.add_subparsers(dest="action", required=True)
+    command = _add(
+        actions,
+        "fetch",
+        _fetch,
+        "download a corpus and check it",
+        "cryhear corpus fetch donateacry corpora",
+    )
+    command.add_argument("name", choices=["donateacry"])
+    command.add_argument("folder", nargs="?", type=Path, default=Path("corpora"))
+    command = _add(
+        actions,
+        "check",
+        _check,
+        "audit recordings without running a study",
+        "cryhear corpus check my/cries",
+    )
+    command.add_argument("roots", nargs="+", type=Path)
+    command.add_argument("--labels", default="original", choices=["original", "strict"])
+    command.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    command = _add(
+        commands, "embed", _embed, "fill a store with embeddings of recordings",
+        "cryhear embed my/cries --representation logmel store",
+    )  # fmt: skip
+    command.add_argument("roots", nargs="+", type=Path, metavar="ROOT")
+    command.add_argument("store", type=Path)
+    command.add_argument("--representation", required=True)
+    command.add_argument("--model", type=Path, help="a local copy of the model's weights")
+
+
+def _add(commands: Any, name: str, run: Any, text: str, example: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"Example: {example}"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def overrides(settings: list[str]) -> dict[str, Any]:
+    """Turn ``["exploration.seed=7"]`` into ``{"exploration.seed": 7}``; values are read as YAML."""
+    import yaml
+
+    from cryhear.errors import ParameterError
+
+    chosen = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise ParameterError(
+                f"--set {setting!r}: expected NAME=VALUE, as in exploration.seed=7"
+            )
+        try:
+            chosen[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ParameterError(f"--set {setting!r}: the value is not readable: {error}") from None
+    return chosen
+
+
+def _report(given: argparse.Namespace) -> int:
+    from cryhear import study
+
+    study.report(given.params, cores=given.cores, overrides=overrides(given.set))
+    return 0
+
+
+def _study(given: argparse.Namespace) -> int:
+    from cryhear import study
+
+    study.run(given.params, cores=given.cores, overrides=overrides(given.set))
+    return 0
+
+
+def _book(given: argparse.Namespace) -> int:
+    from cryhear import book
+
+    print(book.build(given.run, given.out))
+    return 0
+
+
+def _publish(given: argparse.Namespace) -> int:
+    from cryhear import book
+
+    book.publish(given.folder)
+    return 0
+
+
+def _data(given: argparse.Namespace) -> int:
+    from cryhear import derive, study
+
+    made = study.derive(given.params, cores=given.cores, overrides=overrides(given.set))
+    changes = derive.publish(made, given.out)
+    print("\n".join(changes) or f"{given.out}: nothing changed")
+    return 0
+
+
+def _fetch(given: argparse.Namespace) -> int:
+    from cryhear import corpora
+
+    print(corpora.fetch(given.name, given.folder))
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    from cryhear import manifest
+
+    table, _ = manifest.build(given.roots, jobs=given.jobs)
+    for name, found in manifest.audit(table, labels=given.labels).items():
+        print(f"\n{name} ({len(found)})")
+        if len(found):
+            print(found.to_string(index=False, max_rows=40))
+    return PARTIAL if (table["problem"] != "").any() else 0
+
+
+def _embed(given: argparse.Namespace) -> int:
+    from cryhear import corpora, embedding, params
+    from cryhear.embedding import extract, store
+
+    options = {"path": given.model} if given.model else {}
+    backend = embedding.load(given.representation, **options)
+    recordings = corpora.hashed(given.roots)
+    settings = params.Preprocess()
+    target = store.Store(given.store, backend, store.preprocess_key(settings))
+    failures = extract.embed_recordings(recordings, backend, settings, target)
+    print(
+        f"{target.folder}: {len(target.keys())} clips of {recordings['recording'].nunique()} recordings"
+    )
+    for row in failures.itertuples():
+        print(f"not embedded: {row.path}: {row.problem}", file=sys.stderr)
+    return PARTIAL if len(failures) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,308 @@
+"""Make the derived tables from recordings: manifest, embeddings in shards, altered versions, signals.
+
+Every step is one function on a study and an output folder, so that Snakemake can run shards side by
+side, on this machine or a cluster. The same functions make ``data/donateacry`` (`publish`) and the
+tables of a study that starts from folders of recordings or from the synthesiser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cryhear import params, signals
+from cryhear.derived import pool
+from cryhear.embedding import extract, load
+from cryhear.embedding.store import Store, preprocess_key
+from cryhear.errors import CorpusError, CryhearError
+from cryhear.files import (
+    read_json,
+    read_table,
+    read_vectors,
+    sha256_of,
+    write_json,
+    write_table,
+    write_vectors,
+)
+
+PUBLISHED_SALT = "cryhear:donateacry"
+"""Makes the hashed instance ids of `data/` the same at every build and unlike anyone else's."""
+
+
+def manifest(study: params.Study, out: Path) -> None:
+    """Find, decode and measure every recording of the study's roots.
+
+    Writes ``manifest.parquet`` and, for the steps that decode again, ``private/paths.parquet``
+    (recording, path), which is never published.
+    """
+    from cryhear import manifest as manifests
+
+    roots = [Path(root) for root in study.source.roots]
+    if study.source.synthetic is not None:
+        roots = [synthesise(study, out / "recordings")]
+    table, paths = manifests.build(roots, jobs=study.embed.shards, limit_s=study.embed.limit_s)
+    write_table(out / "manifest.parquet", table)
+    write_table(out / "private" / "paths.parquet", paths)
+
+
+def synthesise(study: params.Study, folder: Path) -> Path:
+    """Write the synthetic corpus of a study and return its root."""
+    from cryhear import synth
+
+    settings = params.check(study.source.synthetic or {}, synth.SyntheticCorpus, "source.synthetic")
+    return Path(synth.corpus(folder, settings, study.seed))
+
+
+def shard(study: params.Study, representation: str, part: int, parts: int, out: Path) -> None:
+    """Embed the clips of one shard of the corpus into the store; a second run embeds nothing."""
+    recordings = extract.shard(_usable(out), part, parts)
+    backend = _backend(study, representation)
+    store = Store(out / "store", backend, preprocess_key(study.preprocess))
+    failures = extract.embed_recordings(recordings, backend, study.preprocess, store)
+    _keep_shard(out, "clips", representation, part, parts, [(store, "plain", recordings)], failures)
+
+
+def variants(study: params.Study, representation: str, part: int, parts: int, out: Path) -> None:
+    """Embed the altered versions of one shard: augmented, perturbed, otherwise preprocessed.
+
+    Augmented copies are made of everything; the others of the study's set with its primary
+    representation, which is all the robustness and sensitivity chapters read.
+    """
+    everything = extract.shard(_usable(out), part, parts)
+    primary_set = everything[everything["set"].eq(study.set)]
+    backend = _backend(study, representation)
+    made, failures = [], []
+    for version_of in versions(study):
+        if not version_of.everything and representation != study.primary:
+            continue
+        recordings = everything if version_of.everything else primary_set
+        settings = version_of.settings
+        store = Store(out / "store", backend, preprocess_key(settings, tag=version_of.name))
+        failed = extract.embed_recordings(
+            recordings,
+            backend,
+            settings,
+            store,
+            transform=version_of.recorded,
+            denoised=version_of.denoised,
+        )
+        made.append((store, version_of.name, recordings))
+        failures.append(failed.assign(problem=version_of.name + ": " + failed["problem"]))
+    listed = (
+        pd.concat(failures) if failures else pd.DataFrame(columns=["recording", "path", "problem"])
+    )
+    _keep_shard(out, "variants", representation, part, parts, made, listed)
+
+
+class Version(NamedTuple):
+    """One altered version: its name, preprocessing, and what is done to the waveform and when."""
+
+    name: str
+    settings: params.Preprocess
+    recorded: extract.Transform | None = None
+    denoised: extract.Transform | None = None
+    everything: bool = False
+
+
+def versions(study: params.Study) -> list[Version]:
+    """The altered versions a study asks for in ``embed.variants``."""
+    from cryhear import perturb
+
+    plain = study.preprocess
+    chosen: list[Version] = []
+    if "augmented" in study.embed.variants:
+        for copy in range(1, study.augment.copies + 1):
+            changed = partial(_augmented, copy=copy, settings=study.augment, seed=study.seed)
+            chosen.append(Version(f"augmented_{copy}", plain, denoised=changed, everything=True))
+    if "perturbed" in study.embed.variants:
+        for name in perturb.PERTURBATIONS:
+            changed = partial(_perturbed, name=name, seed=study.seed)
+            chosen.append(Version(name, plain, recorded=changed))
+    if "alternatives" in study.embed.variants:
+        # Arms that only change the waveform are perturbations by another name.
+        arms = [arm for arm in perturb.ALTERNATIVES.values() if arm.changes]
+        chosen += [Version(arm.name, arm.settings(plain)) for arm in arms]
+    return chosen
+
+
+def merge(study: params.Study, out: Path) -> None:
+    """Join the shards into one table a representation, add the signals, and say how all was made."""
+    counts: dict[str, int] = {}
+    for kind in ("clips", "variants"):
+        for representation in study.representations:
+            pieces = sorted((out / "shards" / kind).glob(f"{representation}.*.parquet"))
+            if pieces:
+                counts[f"{kind}/{representation}"] = _join(
+                    pieces, out / kind / f"{representation}.parquet"
+                )
+    if study.source.other:
+        other_sounds(study, out)
+    for name, table in signals.all_tables(_usable(out), study.preprocess, study.seed).items():
+        write_table(out / "signals" / f"{name}.parquet", table)
+    listed = [read_table(p) for p in sorted((out / "shards").glob("*/*.failures"))]
+    failures = pd.concat(listed, ignore_index=True) if listed else pd.DataFrame()
+    for row in failures.itertuples():
+        print(f"not embedded: {row.path}: {row.problem}", file=sys.stderr)
+    packages = ("cryhear", "numpy", "scipy", "soundfile", "soxr", "av", "audiomentations")
+    write_json(
+        out / "provenance.json",
+        {
+            "preprocess": study.preprocess.model_dump(mode="json"),
+            "augment": study.augment.model_dump(mode="json"),
+            "seed": study.seed,
+            "representations": {r: _backend(study, r).version for r in study.representations},
+            "rows": counts,
+            "not_embedded": len(failures),
+            "versions": {p: version(p) for p in packages},
+        },
+    )
+
+
+def publish(built: Path, published: Path) -> list[str]:
+    """Copy derived tables for publication: ids hashed, names dropped, vectors in half precision.
+
+    Returns
+    -------
+    list of str
+        What changed against what was there: ``new``, ``changed`` or ``gone`` and the file.
+    """
+    from cryhear import manifest as manifests
+
+    before = {
+        p.relative_to(published).as_posix(): sha256_of(p) for p in published.rglob("*.parquet")
+    }
+    table = manifests.publishable(read_table(built / "manifest.parquet"), PUBLISHED_SALT)
+    write_table(published / "manifest.parquet", table)
+    for kind in ("clips", "variants", "other"):
+        for path in sorted((built / kind).glob("*.parquet")):
+            keys, vectors = read_vectors(path)
+            write_vectors(published / kind / path.name, keys, vectors, dtype="float16")
+    for path in sorted((built / "signals").glob("*.parquet")):
+        write_table(published / "signals" / path.name, read_table(path))
+    write_json(published / "provenance.json", read_json(built / "provenance.json"))
+    after = {
+        p.relative_to(published).as_posix(): sha256_of(p) for p in published.rglob("*.parquet")
+    }
+    words = {True: "new", False: "changed"}
+    changes = [f"{words[k not in before]}: {k}" for k in sorted(after) if before.get(k) != after[k]]
+    return changes + [f"gone: {k}" for k in sorted(before.keys() - after.keys())]
+
+
+def other_sounds(study: params.Study, out: Path) -> None:
+    """Embed sounds that are no study recordings; a sound's category is the folder it lies in."""
+    from cryhear import manifest as manifests
+
+    table, paths = manifests.build(
+        [Path(root) for root in study.source.other],
+        jobs=study.embed.shards,
+        limit_s=study.embed.limit_s,
+    )
+    backend = _backend(study, study.primary)
+    store = Store(out / "store", backend, preprocess_key(study.preprocess, tag="other"))
+    extract.embed_recordings(paths, backend, study.preprocess, store)
+    keys, vectors = store.read()
+    category = table.drop_duplicates("recording").set_index("recording")["folder"]
+    keys = keys.assign(category=category.reindex(keys["recording"]).to_numpy())
+    write_vectors(out / "other" / f"{study.primary}.parquet", keys, vectors)
+
+
+def _augmented(
+    samples: np.ndarray, recording: str, copy: int, settings: Any, seed: int
+) -> np.ndarray:
+    from cryhear import augment
+
+    return augment.augment(samples, 16_000, recording, copy, settings, seed)
+
+
+def _perturbed(samples: np.ndarray, recording: str, name: str, seed: int) -> np.ndarray:
+    from cryhear import perturb
+
+    change = perturb.PERTURBATIONS[name]
+    return change(samples, 16_000, perturb.generator(name, recording, seed))
+
+
+def _usable(out: Path) -> pd.DataFrame:
+    """Recordings that decode and are no exact duplicate, with their paths: recording, path, ..."""
+    table = read_table(out / "manifest.parquet")
+    paths = read_table(out / "private" / "paths.parquet")
+    table = table[table["problem"] == ""].drop_duplicates("recording")
+    return table.merge(paths.drop_duplicates("recording"), on="recording", validate="one_to_one")
+
+
+def _backend(study: params.Study, representation: str) -> Any:
+    options = {"num_threads": study.embed.threads} if representation in ("yamnet",) else {}
+    return load(representation, **options)
+
+
+def _keep_shard(
+    out: Path,
+    kind: str,
+    representation: str,
+    part: int,
+    parts: int,
+    made: list[tuple[Store, str, pd.DataFrame]],
+    failures: pd.DataFrame,
+) -> None:
+    target = out / "shards" / kind / f"{representation}.{part}of{parts}.parquet"
+    all_keys, all_vectors = [], []
+    for store, name, recordings in made:
+        keys, vectors = store.read()
+        mine = keys["recording"].isin(recordings["recording"]).to_numpy()
+        keys, vectors = keys[mine], vectors[mine]
+        if kind == "variants" and len(keys):
+            ids, vectors = pool(keys, vectors)
+            keys = pd.DataFrame({"recording": ids, "variant": name})
+        all_keys.append(keys)
+        all_vectors.append(vectors)
+    if not sum(len(k) for k in all_keys):
+        raise CorpusError(
+            f"shard {part} of {parts} of {representation} holds no clip: "
+            f"{len(failures)} recordings failed. See what `cryhear corpus check` says of the roots."
+        )
+    write_table(target.with_suffix(".failures"), failures[["recording", "path", "problem"]])
+    write_vectors(target, pd.concat(all_keys, ignore_index=True), np.concatenate(all_vectors))
+
+
+def _join(pieces: list[Path], target: Path) -> int:
+    parts = [read_vectors(piece) for piece in pieces]
+    keys = pd.concat([k for k, _ in parts], ignore_index=True)
+    order = keys.sort_values(list(keys.columns)).index.to_numpy()
+    write_vectors(target, keys.iloc[order], np.concatenate([v for _, v in parts])[order])
+    return len(keys)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the Snakefile's rules: ``python -m cryhear.derive STEP PARAMS ... OUT``."""
+    parser = argparse.ArgumentParser(prog="python -m cryhear.derive")
+    steps = parser.add_subparsers(dest="step", required=True)
+    for name in ("manifest", "merge", "shard", "variants"):
+        step = steps.add_parser(name)
+        step.add_argument("params")
+        if name in ("shard", "variants"):
+            step.add_argument("representation")
+            step.add_argument("part", type=int)
+            step.add_argument("parts", type=int)
+        step.add_argument("out", type=Path)
+    given = parser.parse_args(arguments)
+    study = params.load(given.params)
+    try:
+        if given.step in ("shard", "variants"):
+            function = {"shard": shard, "variants": variants}[given.step]
+            function(study, given.representation, given.part, given.parts, given.out)
+        else:
+            {"manifest": manifest, "merge": merge}[given.step](study, given.out)
+    except CryhearError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
