@@ -1,0 +1,283 @@
+"""Decode any recording to float32 samples, and measure what a listener would want to know first.
+
+libsndfile (through soundfile) reads what it can; FFmpeg's libraries (through PyAV's wheel, no
+system ffmpeg) read the rest: AMR in 3GP, AAC in M4A, IMA4 in CAF. The choice falls on the error,
+not on the extension, because libsndfile opens some containers whose encoding it then refuses.
+Decoding goes by blocks and stops at a limit, so a header that claims a year costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from cryhear.errors import AudioError
+from cryhear.readers import (
+    Blocks,
+    Header,
+    pyav_blocks,
+    pyav_container,
+    refused,
+    soundfile_blocks,
+)
+
+EXTENSIONS = frozenset(
+    (
+        ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".aif",
+        ".aiff", ".aifc", ".3gp", ".3gpp", ".amr", ".caf", ".wma", ".webm", ".au",
+    )
+)  # fmt: skip
+"""File name extensions (lower case) that are looked at as recordings."""
+
+SAMPLE_RATES = (4_000, 192_000)
+"""Lowest and highest sample rate taken, Hz: below it a cry has no harmonics left, above it no
+microphone."""
+
+MAX_CHANNELS = 64
+"""Most channels taken."""
+
+SILENT_PEAK = 5e-5
+"""Peak (full scale 1) below which a recording is silent: just above one step of 16 bits."""
+
+CLIPPED_AT = 0.99
+"""Share of full scale at and above which a sample counts as clipped."""
+
+SILENCE_DBFS = -50.0
+"""RMS level of a frame, dB relative to full scale, below which it counts as silence (the original
+study's threshold)."""
+
+BANDWIDTH_DB = 50.0
+"""Depth below the strongest band, dB, that still counts as inside the effective bandwidth."""
+
+_FRAME_S = 0.025
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What a recording was before decoding.
+
+    Attributes
+    ----------
+    codec : str
+        Name of the encoding, such as 'pcm_s16', 'amr_nb' or 'adpcm_ima_qt'.
+    sample_rate : int
+        Hz.
+    channels : int
+    duration_s : float
+        Seconds actually decoded, whatever the header claimed.
+    """
+
+    codec: str
+    sample_rate: int
+    channels: int
+    duration_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Samples of a recording.
+
+    Attributes
+    ----------
+    samples : numpy.ndarray, shape (n,) if mono else (n, channels), float32
+        Full scale is 1; lossy codecs may overshoot it.
+    sample_rate : int
+        Hz.
+    source : SourceInfo
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    source: SourceInfo
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Level and band of a recording.
+
+    Attributes
+    ----------
+    level_dbfs : float
+        RMS level, dB relative to full scale; -200 for digital silence.
+    peak : float
+        Largest magnitude, full scale 1.
+    clipping_share : float
+        Share of samples at or above 0.99 of full scale, 0 to 1. Sound clipped before a lossy codec
+        need not reach full scale, so this is a lower bound.
+    bandwidth_hz : float
+        Highest frequency at which the long-term spectrum is within 50 dB of its maximum.
+    silence_share : float
+        Share of 25 ms frames whose RMS level is under -50 dBFS, 0 to 1.
+    """
+
+    level_dbfs: float
+    peak: float
+    clipping_share: float
+    bandwidth_hz: float
+    silence_share: float
+
+
+def decode(
+    path: str | os.PathLike[str],
+    sample_rate: int | None = 16_000,
+    mono: bool = True,
+    limit_s: float = 600.0,
+) -> Decoded:
+    """Decode a recording.
+
+    Parameters
+    ----------
+    path : path-like
+        A file in any format of `EXTENSIONS`; its content decides, not its name.
+    sample_rate : int or None
+        Rate wanted, Hz (soxr, high quality); None keeps the recording's own.
+    mono : bool
+        Average the channels.
+    limit_s : float
+        Longest recording taken, seconds.
+
+    Returns
+    -------
+    Decoded
+        A recording whose end is missing or damaged gives the samples that can be decoded.
+
+    Raises
+    ------
+    AudioError
+        The file is missing, empty, no audio, without samples, silent, longer than the limit, holds
+        NaN or infinite samples, or has a rate or number of channels that no recording has.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise refused(path, "not a file", "a recording", "check the path")
+    if path.stat().st_size == 0:
+        raise refused(path, "empty (0 bytes)", "a recording", "copy or download it again")
+    try:
+        with soundfile.SoundFile(path) as file:
+            return _gather(path, soundfile_blocks(file), sample_rate, mono, limit_s)
+    except soundfile.SoundFileError:
+        with pyav_container(path) as container:
+            return _gather(path, pyav_blocks(path, container), sample_rate, mono, limit_s)
+    except OSError as error:
+        raise refused(
+            path, f"cannot be read ({error.strerror})", "a readable file", "check its permissions"
+        ) from error
+
+
+def measure(samples: np.ndarray, sample_rate: int) -> Measurements:
+    """Measure level, peak, clipping, effective bandwidth and silence.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray, shape (n,), floating point
+        One channel, full scale 1. Not changed.
+    sample_rate : int
+        Hz. Measure at the recording's own rate: resampling moves clipped peaks.
+
+    Returns
+    -------
+    Measurements
+
+    Raises
+    ------
+    AudioError
+        `samples` is not one channel or holds nothing.
+    """
+    x = np.asarray(samples, dtype=np.float64)
+    if x.ndim != 1 or x.size == 0:
+        raise AudioError(f"samples have shape {x.shape}; expected one channel, shape (n,), n > 0")
+    magnitude = np.abs(x)
+    return Measurements(
+        level_dbfs=_level(x),
+        peak=float(magnitude.max()),
+        clipping_share=float((magnitude >= CLIPPED_AT).mean()),
+        bandwidth_hz=_bandwidth(x, sample_rate),
+        silence_share=_silence_share(x, sample_rate),
+    )
+
+
+def _level(x: np.ndarray) -> float:
+    return float(20 * np.log10(max(np.sqrt(np.mean(x**2)), 1e-10)))
+
+
+def _silence_share(x: np.ndarray, sample_rate: int) -> float:
+    frame = max(1, min(x.size, round(_FRAME_S * sample_rate)))
+    frames = x[: x.size // frame * frame].reshape(-1, frame)
+    rms = np.sqrt((frames**2).mean(axis=1))
+    return float((rms < 10 ** (SILENCE_DBFS / 20)).mean())
+
+
+def _bandwidth(x: np.ndarray, sample_rate: int) -> float:
+    """Highest frequency of the Welch spectrum within `BANDWIDTH_DB` of its maximum, Hz."""
+    from scipy.signal import welch
+
+    frequency, power = welch(x, fs=sample_rate, nperseg=min(x.size, 1024))
+    if not power.max() > 0:
+        return 0.0
+    inside = power >= power.max() * 10 ** (-BANDWIDTH_DB / 10)
+    return float(frequency[inside][-1])
+
+
+def _gather(
+    path: Path, source: Blocks, sample_rate: int | None, mono: bool, limit_s: float
+) -> Decoded:
+    """Join blocks of shape (n, channels), mixed and resampled as they come."""
+    header, blocks = source
+    _check_header(path, header)
+    rate = int(sample_rate or header.sample_rate)
+    width = 1 if mono else header.channels
+    stream = soxr.ResampleStream(header.sample_rate, rate, width, dtype="float32")
+    pieces, frames, loudest = [], 0, 0.0
+    for block in blocks:
+        frames += len(block)
+        _check_block(path, block, frames / header.sample_rate, limit_s)
+        loudest = max(loudest, float(np.abs(block).max(initial=0)))
+        mixed = block.mean(axis=1, keepdims=True, dtype=np.float32) if mono else block
+        pieces.append(mixed if rate == header.sample_rate else stream.resample_chunk(mixed))
+    if frames and rate != header.sample_rate:
+        pieces.append(stream.resample_chunk(np.zeros((0, width), np.float32), last=True))
+    samples = np.concatenate(pieces) if pieces else np.zeros((0, width), np.float32)
+    _check_samples(path, samples, loudest)
+    info = SourceInfo(
+        header.codec, header.sample_rate, header.channels, frames / header.sample_rate
+    )
+    return Decoded(np.ascontiguousarray(samples[:, 0] if mono else samples), rate, info)
+
+
+def _check_header(path: Path, header: Header) -> None:
+    low, high = SAMPLE_RATES
+    if not low <= header.sample_rate <= high:
+        raise refused(
+            path, f"sample rate {header.sample_rate} Hz", f"{low} to {high} Hz", "resample it"
+        )
+    if not 1 <= header.channels <= MAX_CHANNELS:
+        raise refused(path, f"{header.channels} channels", f"1 to {MAX_CHANNELS}", "mix it down")
+
+
+def _check_block(path: Path, block: np.ndarray, seconds: float, limit_s: float) -> None:
+    if seconds > limit_s:
+        raise refused(
+            path, f"longer than {limit_s:g} s", "a shorter recording", "cut it or raise the limit"
+        )
+    if not np.isfinite(block).all():
+        raise refused(path, "NaN or infinite samples", "finite ones", "export it again")
+
+
+def _check_samples(path: Path, samples: np.ndarray, loudest: float) -> None:
+    if samples.size == 0:
+        raise refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
+    if np.abs(samples).max() >= SILENT_PEAK:
+        return
+    if loudest >= SILENT_PEAK:
+        raise refused(
+            path, "silent once its channels are averaged", "channels in phase", "keep one channel"
+        )
+    raise refused(
+        path, f"silent (peak {loudest:.1g})", f"a peak of at least {SILENT_PEAK:g} of full scale",
+        "leave it out",
+    )  # fmt: skip

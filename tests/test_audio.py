@@ -1,0 +1,288 @@
+"""Decoding and measuring recordings, good and broken."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from cryhear import audio
+from cryhear.errors import AudioError
+
+RATE = 16_000
+LENGTH = 2 * RATE
+
+# A lossy codec pads its ends by up to a frame or two of 1,024 samples at each end.
+PADDING = 4 * 1024
+# The weakest codec here (IMA ADPCM) leaves a tone's level within a few percent.
+LEVEL_TOLERANCE = 0.05
+# Resampling and 16-bit storage move a sample of a 0.5 tone by well under a thousandth.
+SAMPLE_TOLERANCE = 1e-3
+
+
+@pytest.fixture
+def sine() -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(LENGTH) / RATE)).astype(np.float32)
+
+
+def encode(path: Path, x: np.ndarray, codec: str, form: str, rate: int = RATE) -> Path:
+    """Write `x` (at 16 kHz) through FFmpeg's encoder."""
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.layout = "mono"
+        context = stream.codec_context
+        frame = av.AudioFrame.from_ndarray((x[None] * 32767).astype(np.int16), "s16", "mono")
+        frame.sample_rate = RATE
+        resampler = av.AudioResampler(
+            context.format.name, "mono", rate, frame_size=context.frame_size or 0
+        )
+        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
+            if piece is not None:
+                piece.pts = None
+            for packet in stream.encode(piece):
+                container.mux(packet)
+    return path
+
+
+def rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(x[2048:-2048].astype(np.float64) ** 2)))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "codec"),
+    [
+        (".wav", {}, "pcm_s16"),
+        (".wav", {"subtype": "FLOAT"}, "pcm_f32"),
+        (".flac", {}, "flac"),
+        (".ogg", {}, "vorbis"),
+        (".mp3", {}, "mp3"),
+        (".aiff", {}, "pcm_s16"),
+    ],
+)
+def test_decodes_what_libsndfile_reads(tmp_path, sine, suffix, options, codec):
+    path = tmp_path / f"tone{suffix}"
+    soundfile.write(path, sine, RATE, **options)
+    decoded = audio.decode(path)
+    assert decoded.source.codec == codec
+    assert decoded.samples.dtype == np.float32
+    assert decoded.samples.flags["C_CONTIGUOUS"]
+    assert decoded.samples.shape == (LENGTH,)
+    assert rms(decoded.samples) == pytest.approx(rms(sine), rel=LEVEL_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "form", "rate", "codec"),
+    [
+        ("a.m4a", "aac", "ipod", RATE, "aac"),
+        ("a.aac", "aac", "adts", RATE, "aac"),
+        ("a.3gp", "libopencore_amrnb", "3gp", 8000, "amr_nb"),
+        ("a.amr", "libopencore_amrnb", "amr", 8000, "amr_nb"),
+        ("a.caf", "adpcm_ima_qt", "caf", RATE, "adpcm_ima_qt"),
+        ("a.opus", "libopus", "ogg", 48_000, "opus"),
+    ],
+)
+def test_decodes_what_ffmpeg_reads(tmp_path, sine, name, encoder, form, rate, codec):
+    if encoder not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {encoder} encoder to make the file with")
+    decoded = audio.decode(encode(tmp_path / name, sine, encoder, form, rate))
+    assert (decoded.source.codec, decoded.source.sample_rate) == (codec, rate)
+    assert decoded.sample_rate == RATE
+    assert abs(len(decoded.samples) - LENGTH) <= PADDING
+    # AMR models speech and does not keep a tone's level as well as the others.
+    tolerance = 0.2 if codec == "amr_nb" else LEVEL_TOLERANCE
+    assert rms(decoded.samples) == pytest.approx(rms(sine), rel=tolerance)
+
+
+def test_the_content_decides_not_the_name(tmp_path, sine):
+    path = encode(tmp_path / "really_m4a.wav", sine, "aac", "ipod")
+    assert audio.decode(path).source.codec == "aac"
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000])
+def test_resamples_to_the_rate_asked_for(tmp_path, rate):
+    time = np.arange(3 * rate) / rate
+    soundfile.write(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 440 * time), rate)
+    decoded = audio.decode(tmp_path / "a.wav")
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / RATE)
+    assert abs(len(decoded.samples) - 3 * RATE) <= 1
+    n = min(len(decoded.samples), len(expected)) - RATE // 10  # the ends ring
+    middle = slice(RATE // 10, n)
+    assert np.abs(decoded.samples[middle] - expected[middle]).max() < SAMPLE_TOLERANCE
+    assert decoded.source.duration_s == pytest.approx(3.0)
+
+
+def test_keeps_its_own_rate_and_channels_if_asked(tmp_path, sine):
+    both = np.stack([sine, 0.5 * sine], axis=1)
+    soundfile.write(tmp_path / "a.wav", both, 44_100, subtype="FLOAT")
+    decoded = audio.decode(tmp_path / "a.wav", sample_rate=None, mono=False)
+    assert decoded.sample_rate == 44_100
+    np.testing.assert_array_equal(decoded.samples, both)
+    mixed = audio.decode(tmp_path / "a.wav", sample_rate=None)
+    np.testing.assert_allclose(mixed.samples, 0.75 * sine, atol=1e-6)  # float32 rounding
+
+
+def test_a_damaged_tail_leaves_what_can_be_decoded(tmp_path, sine):
+    soundfile.write(tmp_path / "a.flac", sine, RATE)
+    whole = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "b.flac").write_bytes(whole[: len(whole) // 2])
+    decoded = audio.decode(tmp_path / "b.flac")
+    assert 0.2 * LENGTH < len(decoded.samples) < 0.8 * LENGTH
+    caf = encode(tmp_path / "a.caf", sine, "adpcm_ima_qt", "caf")
+    (tmp_path / "b.caf").write_bytes(caf.read_bytes()[:9000])
+    assert 0.2 * LENGTH < len(audio.decode(tmp_path / "b.caf").samples) < 0.8 * LENGTH
+
+
+def _wav_with(path: Path, x: np.ndarray, offset: int, value: bytes) -> Path:
+    soundfile.write(path, x, RATE)
+    content = bytearray(path.read_bytes())
+    content[offset : offset + len(value)] = value
+    path.write_bytes(content)
+    return path
+
+
+def _broken(folder: Path, kind: str, x: np.ndarray) -> Path:
+    path = folder / "x.wav"
+    if kind == "missing":
+        return path
+    if kind in ("NaN", "infinite"):
+        x = x.copy()
+        x[7] = np.nan if kind == "NaN" else -np.inf
+        soundfile.write(path, x, RATE, subtype="FLOAT")
+    elif kind == "silent":
+        soundfile.write(path, 0 * x, RATE)
+    elif kind == "cancelling":
+        soundfile.write(path, np.stack([x, -x], axis=1), RATE)
+    elif kind == "rate":
+        _wav_with(path, x, 24, struct.pack("<I", 2_000_000_000))
+    elif kind == "slow":
+        _wav_with(path, x, 24, struct.pack("<I", 1))
+    elif kind == "no samples":
+        soundfile.write(path, x, RATE)
+        path.write_bytes(path.read_bytes()[:44])
+    else:
+        path.write_bytes(
+            {
+                "empty": b"",
+                "text": b"These are the minutes of a meeting.\n" * 100,
+                "playlist": b"#EXTM3U\n#EXTINF:10,\n/etc/hostname\n#EXT-X-ENDLIST\n",
+                "concat": b"ffconcat version 1.0\nfile other.wav\n",
+                "bytes": np.random.default_rng(0).bytes(5000),
+            }[kind]
+        )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "not a file"),
+        ("empty", "empty"),
+        ("text", "not audio"),
+        ("playlist", "not audio"),
+        ("concat", "not audio"),
+        ("bytes", "not audio"),
+        ("no samples", "no samples"),
+        ("NaN", "NaN or infinite"),
+        ("infinite", "NaN or infinite"),
+        ("silent", "silent"),
+        ("cancelling", "channels are averaged"),
+        ("rate", "2000000000 Hz"),
+        ("slow", "sample rate 1 Hz"),
+    ],
+)
+def test_refuses_and_says_why(tmp_path, sine, kind, says):
+    path = _broken(tmp_path, kind, sine)
+    with pytest.raises(AudioError, match=says) as caught:
+        audio.decode(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "; expected " in str(caught.value)
+
+
+def test_refuses_a_film_without_sound(tmp_path):
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    with pytest.raises(AudioError, match="no audio stream"):
+        audio.decode(path)
+
+
+def test_stops_at_the_limit_without_reading_on(tmp_path, sine):
+    """A sparse file claims a day of sound; it is refused in less memory than ten minutes take."""
+    path = _wav_with(tmp_path / "long.wav", sine, 40, struct.pack("<I", 2_700_000_000))
+    with open(path, "r+b") as handle:
+        handle.truncate(2_700_000_044)
+    tracemalloc.start()
+    with pytest.raises(AudioError, match="longer than 30 s"):
+        audio.decode(path, limit_s=30.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 2**20  # 30 s of float32 at 16 kHz is 1.9 MB, blocks 0.3 MB
+
+
+def test_a_header_that_lies_costs_nothing(tmp_path, sine):
+    path = _wav_with(tmp_path / "year.wav", sine, 40, b"\xff\xff\xff\xff")
+    assert len(audio.decode(path).samples) == LENGTH
+
+
+def test_measures_level_peak_and_clipping(tone):
+    x = tone(2.0, 440.0, 0.5)
+    m = audio.measure(x, RATE)
+    assert m.level_dbfs == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=0.01)
+    assert m.peak == pytest.approx(0.5, abs=1e-3)
+    assert m.clipping_share == 0
+    clipped = np.clip(4 * x, -1, 1)
+    # |2 sin| >= 0.99 for all but 2 asin(0.495) of every pi.
+    assert audio.measure(clipped, RATE).clipping_share == pytest.approx(
+        1 - 2 * np.arcsin(0.495) / np.pi, abs=0.01
+    )
+
+
+def test_measures_the_band_that_a_source_had(tmp_path):
+    noise = 0.2 * np.random.default_rng(1).standard_normal(3 * 8000)
+    soundfile.write(tmp_path / "a.wav", np.clip(noise, -1, 1), 8000)
+    narrow = audio.decode(tmp_path / "a.wav").samples
+    assert 3_700 < audio.measure(narrow, RATE).bandwidth_hz < 4_200
+    wide = np.random.default_rng(1).standard_normal(3 * RATE).astype(np.float32)
+    assert audio.measure(wide, RATE).bandwidth_hz > 7_900
+
+
+def test_measures_the_share_of_silence(tone):
+    x = tone(4.0)
+    x[RATE:] = 0
+    assert audio.measure(x, RATE).silence_share == pytest.approx(0.75, abs=0.01)
+    assert audio.measure(np.zeros(RATE, np.float32), RATE).level_dbfs == -200
+    assert audio.measure(x[:5], RATE).silence_share == 0
+
+
+def test_measure_refuses_what_is_not_one_channel():
+    with pytest.raises(AudioError, match="one channel"):
+        audio.measure(np.zeros((4, 2), np.float32), RATE)
+    with pytest.raises(AudioError, match="one channel"):
+        audio.measure(np.zeros(0, np.float32), RATE)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    ("pattern", "codec", "rate"),
+    [
+        ("donateacry-android-upload-bucket/*.3gp", "amr_nb", 8_000),
+        ("donateacry-ios-upload-bucket/*.caf", "adpcm_ima_qt", 16_000),
+        ("donateacry_corpus_cleaned_and_updated_data/*/*.wav", "pcm_s16", 8_000),
+    ],
+)
+def test_decodes_the_real_corpus(corpora, pattern, codec, rate):
+    for path in sorted((corpora / "donateacry").glob(pattern))[:5]:
+        decoded = audio.decode(path)
+        assert (decoded.source.codec, decoded.source.sample_rate) == (codec, rate)
+        assert np.isfinite(decoded.samples).all()
+        assert abs(len(decoded.samples) - decoded.source.duration_s * RATE) <= 1
