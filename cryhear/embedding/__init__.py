@@ -1,0 +1,82 @@
+"""Embeddings: one protocol, one module a backend, the store and the extractor.
+
+Importing this package is cheap: a backend's own packages are imported when it is loaded.
+
+>>> from cryhear.embedding import load
+>>> backend = load("logmel")
+>>> backend.embed(clips).shape  # clips: float32, shape (n, 32000), 2 s at 16 kHz
+(n, 320)
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE, Backend, check_clips
+from cryhear.errors import RepresentationError
+
+__all__ = [
+    "CLIP_SAMPLES",
+    "REPRESENTATIONS",
+    "SAMPLE_RATE",
+    "Backend",
+    "availability",
+    "check_clips",
+    "load",
+]
+
+_MODULES = {
+    "hear": "hear",
+    "hear-pytorch": "hear_pytorch",
+    "yamnet": "yamnet",
+    "egemaps": "egemaps",
+    "logmel": "logmel",
+}
+
+REPRESENTATIONS = tuple(_MODULES)
+"""Names of the representations, in the order the report lists them."""
+
+
+def load(name: str, **options: Any) -> Backend:
+    """Load a backend: check that its weights are at hand and are what they should be.
+
+    Parameters
+    ----------
+    name : str
+        One of `REPRESENTATIONS`.
+    **options
+        The backend's own, such as ``path`` (weights in a local place) and ``num_threads``.
+
+    Raises
+    ------
+    RepresentationError
+        The name is unknown, a package or the weights are missing (with the steps that get them),
+        or the model is not what its representation says.
+    """
+    return _module(name).load(**options)
+
+
+def availability() -> dict[str, tuple[bool, str]]:
+    """Say which representations can be loaded here, without loading them or asking a network.
+
+    Returns
+    -------
+    dict of str to (bool, str)
+        For each name of `REPRESENTATIONS`: whether its packages and weights are at hand, and what
+        was found or the steps that would make it available.
+    """
+    return {name: _module(name).available() for name in REPRESENTATIONS}
+
+
+def _module(name: str) -> ModuleType:
+    if name not in _MODULES:
+        near = difflib.get_close_matches(str(name), REPRESENTATIONS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise RepresentationError(
+            f"{name!r} is not a representation{hint} "
+            f"Expected one of {', '.join(REPRESENTATIONS)}: give one of these names."
+        )
+    return import_module(f"cryhear.embedding.{_MODULES[name]}")

@@ -1,0 +1,176 @@
+"""What every embedding backend shares: the protocol, the checks on clips and on vectors."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from cryhear.errors import RepresentationError
+
+SAMPLE_RATE = 16_000
+"""Hz; every backend is fed this rate."""
+
+CLIP_SAMPLES = 32_000
+"""Samples of a clip: 2.0 s at 16 kHz."""
+
+FULL_SCALE = 32767 / 32768
+"""Largest magnitude that both a float in [-1, 1] and a 16-bit sample can hold."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What the extractor, the store and the chapters need of an embedding backend.
+
+    Attributes
+    ----------
+    name : str
+        The representation, one of `cryhear.embedding.REPRESENTATIONS`.
+    version : str
+        Changes whenever the same clip may give another vector: part of every stored embedding's key.
+    sample_rate : int
+        Hz.
+    dimension : int
+        Length of a vector, read from the model.
+    batch_size : int
+        Clips a forward pass; what the extractor collects before it calls `embed`.
+    note : str
+        What a reader of the results must know about how the model was run; '' if nothing.
+    """
+
+    name: str
+    version: str
+    sample_rate: int
+    dimension: int
+    batch_size: int
+    note: str
+
+    def embed(self, clips: np.ndarray) -> np.ndarray:
+        """Embed clips, float32 (n, 32000), as vectors, float32 (n, dimension)."""
+        ...
+
+
+class BaseBackend:
+    """A backend that has only to say how one batch goes through its model.
+
+    `embed` checks what comes in and what goes out, cuts it into batches of `batch_size` and hands
+    the model a copy, since some models write into what they are given.
+    """
+
+    name: str = ""
+    version: str = ""
+    sample_rate: int = SAMPLE_RATE
+    dimension: int = 0
+    batch_size: int = 32
+    note: str = ""
+
+    def embed(self, clips: np.ndarray) -> np.ndarray:
+        """Embed clips.
+
+        Parameters
+        ----------
+        clips : numpy.ndarray, shape (n, 32000), float32
+            2 s each at 16 kHz. Not changed.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, dimension), float32, C-contiguous, finite
+
+        Raises
+        ------
+        RepresentationError
+            `clips` is not as above, or the model gave something else than finite vectors (the
+            message holds the rows).
+        """
+        check_clips(clips)
+        vectors = np.empty((len(clips), self.dimension), dtype=np.float32)
+        for start in range(0, len(clips), self.batch_size):
+            batch = np.array(clips[start : start + self.batch_size], dtype=np.float32, order="C")
+            vectors[start : start + len(batch)] = self._checked(self._forward(batch), len(batch))
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if bad.size:
+            raise RepresentationError(
+                f"{self.name} gave NaN or infinity for the clips in rows {_shortened(bad)} of "
+                f"{len(clips)}; finite vectors were expected. Leave those clips out, or look at them."
+            )
+        return vectors
+
+    def _forward(self, batch: np.ndarray) -> np.ndarray:
+        """Embed one batch, float32 (b, 32000), b <= batch_size, which may be written to."""
+        raise NotImplementedError
+
+    def _checked(self, vectors: np.ndarray, rows: int) -> np.ndarray:
+        if np.shape(vectors) != (rows, self.dimension):
+            raise RepresentationError(
+                f"{self.name} gave an array of shape {np.shape(vectors)} for {rows} clips; "
+                f"({rows}, {self.dimension}) was expected. The model is not the one that was loaded "
+                "and checked: load it again, or report this."
+            )
+        return vectors
+
+
+def check_clips(clips: np.ndarray) -> None:
+    """Refuse anything but finite float32 clips of 32,000 samples.
+
+    Some encoders take other lengths without a word and give a plausible vector, so the shape is
+    checked here and not left to the model.
+    """
+    if not isinstance(clips, np.ndarray) or clips.ndim != 2 or clips.shape[1] != CLIP_SAMPLES:
+        came = f"shape {clips.shape}" if isinstance(clips, np.ndarray) else type(clips).__name__
+        raise RepresentationError(
+            f"clips came as {came}; a NumPy array of shape (n, {CLIP_SAMPLES}) was expected, 2 s at "
+            "16 kHz a row. Cut the recording with cryhear.preprocess first."
+        )
+    if clips.dtype != np.float32:
+        raise RepresentationError(
+            f"clips have dtype {clips.dtype}; float32 was expected. Convert integers by their full "
+            "scale first (int16: divide by 32768), floats with .astype('float32')."
+        )
+    bad = np.flatnonzero(~np.isfinite(clips).all(axis=1))
+    if bad.size:
+        raise RepresentationError(
+            f"clips hold NaN or infinity in rows {_shortened(bad)} of {len(clips)}; finite samples "
+            "were expected. Leave those clips out."
+        )
+
+
+def within_full_scale(clips: np.ndarray) -> np.ndarray:
+    """Scale down, each by its own peak, the clips that leave [-1, 1]; return the others as they are.
+
+    For backends whose model takes a waveform in [-1, 1]. Clips of recordings normalised by their
+    RMS can leave it; cutting their peaks off instead would add harmonics that are not in the cry.
+
+    Parameters
+    ----------
+    clips : numpy.ndarray, shape (n, samples), float32
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, samples), float32, in [-FULL_SCALE, FULL_SCALE]
+    """
+    peak = np.abs(clips).max(axis=1, keepdims=True, initial=0.0)
+    return clips / np.maximum(peak / np.float32(FULL_SCALE), np.float32(1.0))
+
+
+def need_package(module: str, extra: str, name: str) -> None:
+    """Say how to install a representation's package if it is missing."""
+    if find_spec(module) is None:
+        raise RepresentationError(
+            f"the package {module!r} of representation {name!r} is not installed. "
+            f"Run: pip install 'cryhear[{extra}]'"
+        )
+
+
+def need_threads(num_threads: int) -> int:
+    """Check a number of threads, an integer of at least 1."""
+    if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
+        raise RepresentationError(
+            f"num_threads is {num_threads!r}; an integer of at least 1 was expected."
+        )
+    return num_threads
+
+
+def _shortened(rows: np.ndarray, most: int = 8) -> str:
+    listed = ", ".join(str(row) for row in rows[:most])
+    return listed + (f" and {len(rows) - most} more" if len(rows) > most else "")

@@ -1,0 +1,232 @@
+"""Embed recordings: decode and cut them in one thread while the model runs in another.
+
+Memory does not grow with the corpus: a few batches wait at most, and each is written to the store
+as soon as it is embedded.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from queue import Empty, Full, Queue
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from cryhear import audio, preprocess
+from cryhear.embedding.base import SAMPLE_RATE, Backend
+from cryhear.embedding.store import Store
+from cryhear.errors import CryhearError, RepresentationError
+
+Transform = Callable[..., np.ndarray]
+"""Changes a recording's waveform: ``(samples float32 [n], recording=name) -> samples``."""
+
+_WAITING = 3
+"""Batches ready for the model at most; two would do, three smooth over a long recording."""
+_POLL_S = 0.1
+
+T = TypeVar("T")
+
+
+class Failure(NamedTuple):
+    """A recording, or one clip of it, that could not be embedded."""
+
+    recording: str
+    path: str
+    problem: str
+
+
+class _Batch(NamedTuple):
+    keys: pd.DataFrame  # recording, start_sample, n_clips, path
+    clips: np.ndarray  # float32 (n, 32000)
+    failures: list[Failure]
+    recordings_read: int
+
+
+def embed_recordings(
+    recordings: pd.DataFrame,
+    backend: Backend,
+    settings: Any,
+    store: Store,
+    progress: bool = True,
+    transform: Transform | None = None,
+    denoised: Transform | None = None,
+    limit_s: float = 600.0,
+) -> pd.DataFrame:
+    """Embed what the store does not hold yet, and go on past what cannot be embedded.
+
+    Parameters
+    ----------
+    recordings : pandas.DataFrame
+        Columns `recording` (short hash) and `path`. A recording named twice is read once.
+    backend : Backend
+        From `cryhear.embedding.load`.
+    settings : cryhear.params.Preprocess
+        How a recording becomes clips.
+    store : Store
+        Filled a batch at a time, so a run that was killed goes on where it stopped.
+    progress : bool
+        Show a bar, one step a recording.
+    transform : callable, optional
+        ``transform(samples, recording) -> samples``, float32 at 16 kHz, between decoding and
+        preprocessing: perturbations. Keep their embeddings in a store of their own, by the `tag`
+        of `preprocess_key`.
+    denoised : callable, optional
+        The same, after denoising and before level and clips: where the original augments.
+    limit_s : float
+        Seconds; longer recordings are failures.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `recording`, `path`, `problem`: what could not be read, gave no clip, or one of whose clips
+        the model refused (its other clips are kept).
+    """
+    wanted = recordings.drop_duplicates("recording")
+    wanted = wanted[~wanted["recording"].isin(store.complete())]
+
+    def prepare(recording: str, path: str) -> tuple[np.ndarray, np.ndarray]:
+        samples = audio.decode(path, sample_rate=SAMPLE_RATE, limit_s=limit_s).samples
+        if transform is not None:
+            samples = transform(samples, recording=recording)
+        after = partial(denoised, recording=recording) if denoised is not None else None
+        return preprocess.run(samples, settings, transform=after)
+
+    failures: list[Failure] = []
+    batches = _batches(wanted, prepare, store.keys(), backend.batch_size)
+    with tqdm(total=len(wanted), unit="recording", disable=not progress, desc=backend.name) as bar:
+        for batch in _ahead(batches, _WAITING):
+            failures += batch.failures
+            failures += _embed(batch, backend, store)
+            bar.update(batch.recordings_read)
+    store.consolidate()
+    return pd.DataFrame(failures, columns=list(Failure._fields), dtype=object)
+
+
+def shard(recordings: pd.DataFrame, index: int, count: int) -> pd.DataFrame:
+    """The recordings of one of `count` shards, dealt by their hash, so in any order the same.
+
+    Parameters
+    ----------
+    recordings : pandas.DataFrame with a column `recording` (hexadecimal)
+    index : int
+        Which shard, 0 to count - 1.
+    count : int
+    """
+    if not 0 <= index < count:
+        raise RepresentationError(
+            f"shard {index} of {count} was asked for; 0 <= shard < count was expected."
+        )
+    mine = recordings["recording"].map(lambda name: int(name[:8], 16) % count == index)
+    return recordings[mine.astype(bool)]
+
+
+def _batches(
+    wanted: pd.DataFrame,
+    prepare: Callable[[str, str], tuple[np.ndarray, np.ndarray]],
+    stored: pd.DataFrame,
+    size: int,
+) -> Iterator[_Batch]:
+    """Full batches across recordings; the last may be smaller, or hold failures only."""
+    have = stored.groupby("recording")["start_sample"].agg(set).to_dict()
+    rows: list[tuple[str, int, int, str]] = []
+    clips: list[np.ndarray] = []
+    failures: list[Failure] = []
+    read = 0
+
+    def taken(number: int) -> _Batch:
+        nonlocal read, failures
+        keys = pd.DataFrame(rows[:number], columns=["recording", "start_sample", "n_clips", "path"])
+        full = np.stack(clips[:number]) if number else np.empty((0, 0), np.float32)
+        batch = _Batch(keys, full, failures, read)
+        del rows[:number], clips[:number]
+        failures, read = [], 0
+        return batch
+
+    for recording, path in zip(wanted["recording"], wanted["path"].map(os.fspath), strict=True):
+        done = have.get(recording, set())
+        try:
+            starts, cut = prepare(recording, path)
+            if not len(cut):
+                failures.append(Failure(recording, path, "gave no clip: too short, or silent"))
+        except Exception as problem:  # a damaged file may raise anything; the rest must go on
+            starts, cut = np.empty(0, np.int64), np.empty((0, 0), np.float32)
+            failures.append(Failure(recording, path, _said(problem)))
+        for start, clip in zip(starts.tolist(), cut, strict=True):
+            if start not in done:
+                rows.append((recording, start, len(starts), path))
+                clips.append(clip)
+            if len(rows) == size:
+                yield taken(size)
+        read += 1
+    yield taken(len(rows))
+
+
+def _embed(batch: _Batch, backend: Backend, store: Store) -> list[Failure]:
+    """Embed and store a batch; if the backend refuses it, find out which clips it refuses."""
+    if not len(batch.keys):
+        return []
+    try:
+        store.add(batch.keys, backend.embed(batch.clips))
+        return []
+    except RepresentationError as problem:
+        if len(batch.keys) == 1:
+            key = batch.keys.iloc[0]
+            said = f"clip at sample {key['start_sample']}: {_said(problem)}"
+            return [Failure(key["recording"], key["path"], said)]
+    failures = []
+    for row in range(len(batch.keys)):
+        single = _Batch(batch.keys.iloc[[row]], batch.clips[row : row + 1], [], 0)
+        failures += _embed(single, backend, store)
+    return failures
+
+
+def _said(problem: Exception) -> str:
+    """A failure's text: our own messages as they are, others with their type."""
+    text = " ".join(str(problem).split())
+    return text if isinstance(problem, CryhearError) else f"{type(problem).__name__}: {text}"
+
+
+def _ahead(items: Iterable[T], waiting: int) -> Iterator[T]:
+    """Run an iterable in a thread, at most `waiting` items ahead; its errors are raised here."""
+    queue: Queue[tuple[bool, Any]] = Queue(maxsize=waiting)
+    stop = threading.Event()
+
+    def put(entry: tuple[bool, Any]) -> bool:
+        while not stop.is_set():
+            try:
+                queue.put(entry, timeout=_POLL_S)
+                return True
+            except Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put((False, item)):
+                    return
+            put((True, None))
+        except BaseException as problem:
+            put((True, problem))
+
+    thread = threading.Thread(target=work, name="cryhear-decode", daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                ended, item = queue.get(timeout=_POLL_S)
+            except Empty:
+                continue  # so that Ctrl-C is heard while waiting
+            if ended:
+                if item is not None:
+                    raise item
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,221 @@
+"""A store of embeddings: Parquet parts that are only ever added, keyed by content.
+
+A store is one folder for one representation, backend version and preprocessing. Each batch becomes
+a part under a name of its own, written aside and renamed, so that a process killed at any moment
+loses at most the batch at hand, and several processes may add at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cryhear.embedding.base import Backend
+from cryhear.errors import RepresentationError
+from cryhear.files import read_table, read_vectors, write_json, write_vectors
+
+KEYS = ["recording", "start_sample"]
+"""What identifies a clip: the recording's short hash, and its first sample at 16 kHz."""
+
+_CLIPS = "n_clips"
+"""Clips of the clip's recording, which tells when a recording is complete; 0 where not known."""
+_PATTERN = "part-*.parquet"
+_ATTEMPTS = 5
+
+
+def preprocess_key(settings: Any, tag: str = "") -> str:
+    """Hash of preprocessing settings: 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    settings : cryhear.params.Preprocess or mapping
+    tag : str
+        What else was done to the recordings (the copy of an augmentation, a perturbation).
+    """
+    plain = settings.model_dump(mode="json") if hasattr(settings, "model_dump") else dict(settings)
+    text = json.dumps({"settings": plain, "tag": tag}, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Store:
+    """Embeddings of one representation, backend version and preprocessing.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds the stores of any number of representations; made when something is added.
+    backend : Backend
+        Gives the name and version in the store's own path.
+    preprocess_key : str
+        From `preprocess_key`.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        ``<folder>/<name>/<version>/<preprocess_key>``.
+    """
+
+    def __init__(self, folder: str | Path, backend: Backend, preprocess_key: str) -> None:
+        parts = (backend.name, backend.version, preprocess_key)
+        self.folder = Path(folder).joinpath(*(re.sub(r"[^A-Za-z0-9._+-]", "-", p) for p in parts))
+        self._about: Mapping[str, Any] = {
+            "representation": backend.name,
+            "version": backend.version,
+            "preprocess": preprocess_key,
+            "dimension": backend.dimension,
+            "note": getattr(backend, "note", ""),
+        }
+
+    @classmethod
+    def at(cls, folder: str | Path) -> Store:
+        """Open a store by its own folder, to read it without loading a model."""
+        store = cls.__new__(cls)
+        store.folder, store._about = Path(folder), {}
+        return store
+
+    def keys(self) -> pd.DataFrame:
+        """Every clip in the store: `recording`, `start_sample`, sorted, and `n_clips`."""
+        tables = self._each(lambda part: read_table(part, columns=[*KEYS, _CLIPS]))
+        return _without_duplicates(_stacked(tables))[0]
+
+    def missing(self, keys: pd.DataFrame) -> pd.DataFrame:
+        """Rows of `keys` (columns `recording`, `start_sample`) that are not in the store."""
+        have = pd.MultiIndex.from_frame(self.keys()[KEYS])
+        return keys[~pd.MultiIndex.from_frame(keys[KEYS]).isin(have)]
+
+    def add(self, keys: pd.DataFrame, vectors: np.ndarray) -> None:
+        """Add one batch as a part of its own.
+
+        Parameters
+        ----------
+        keys : pandas.DataFrame, n rows
+            `recording` (str), `start_sample` (int) and, where known, `n_clips`.
+        vectors : numpy.ndarray, shape (n, d), float32, finite
+        """
+        if not len(keys):
+            return
+        if not np.isfinite(vectors).all():
+            raise RepresentationError(
+                f"vectors for {self.folder.name} hold NaN or infinity; finite ones were expected. "
+                "Leave those clips out."
+            )
+        rows = pd.DataFrame(
+            {
+                "recording": keys["recording"].astype(str),
+                "start_sample": keys["start_sample"].astype(np.int64),
+                _CLIPS: np.asarray(keys.get(_CLIPS, 0), dtype=np.int32),
+            }
+        )
+        if self._about and not (self.folder / "store.json").exists():
+            write_json(self.folder / "store.json", dict(self._about))
+        write_vectors(self._new_part(), rows, vectors)
+
+    def read(self) -> tuple[pd.DataFrame, np.ndarray]:
+        """Read the store.
+
+        Returns
+        -------
+        keys : pandas.DataFrame
+            `recording`, `start_sample`; sorted, one row a clip.
+        vectors : numpy.ndarray, shape (n, d), float32
+        """
+        keys, vectors = self._joined(self._each(read_vectors))
+        return keys[KEYS], vectors
+
+    def complete(self) -> set[str]:
+        """Recordings of which every clip is in the store."""
+        keys = self.keys()
+        counts = keys.groupby("recording")[_CLIPS].agg(["size", "max"])
+        return set(counts.index[(counts["max"] > 0) & (counts["size"] >= counts["max"])])
+
+    def consolidate(self) -> None:
+        """Join the parts into one. Others may read and add meanwhile."""
+        parts = self.parts()
+        if len(parts) < 2:
+            return
+        try:
+            keys, vectors = self._joined([self._one(read_vectors, part) for part in parts])
+        except FileNotFoundError:
+            return  # another process is consolidating
+        write_vectors(self._new_part(), keys, vectors)
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+    def parts(self) -> list[Path]:
+        """The files of the store; what is still being written is not among them."""
+        return sorted(self.folder.glob(_PATTERN))
+
+    def _joined(
+        self, pairs: list[tuple[pd.DataFrame, np.ndarray]]
+    ) -> tuple[pd.DataFrame, np.ndarray]:
+        keys, order = _without_duplicates(_stacked([pair[0] for pair in pairs]))
+        if not pairs:
+            return keys, np.empty((0, int(self._about.get("dimension", 0))), dtype=np.float32)
+        return keys, np.concatenate([pair[1] for pair in pairs])[order]
+
+    def _each(self, read: Callable[[Path], Any]) -> list[Any]:
+        """Read every part; start again if another process consolidated them away meanwhile."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return [self._one(read, part) for part in self.parts()]
+            except FileNotFoundError:
+                continue
+        return [self._one(read, part) for part in self.parts()]
+
+    @staticmethod
+    def _one(read: Callable[[Path], Any], part: Path) -> Any:
+        try:
+            return read(part)
+        except (pa.ArrowInvalid, pa.ArrowIOError) as problem:
+            if not part.exists():
+                raise FileNotFoundError(part) from problem
+            raise RepresentationError(
+                f"{part} is not a readable Parquet part ({problem}); parts are written whole, so the "
+                "disk or a copy damaged it. Delete it and run again: only its clips are embedded anew."
+            ) from problem
+
+    def _new_part(self) -> Path:
+        return self.folder / f"part-{uuid.uuid4().hex}.parquet"
+
+
+def pool(keys: pd.DataFrame, vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Mean of each recording's clip vectors.
+
+    Parameters
+    ----------
+    keys : pandas.DataFrame, n rows, with a column `recording`
+    vectors : numpy.ndarray, shape (n, d), float32
+
+    Returns
+    -------
+    recordings : list of str, sorted
+    means : numpy.ndarray, shape (len(recordings), d), float32
+    """
+    codes, names = pd.factorize(keys["recording"], sort=True)
+    sums = np.zeros((len(names), vectors.shape[1]), dtype=np.float64)
+    np.add.at(sums, codes, vectors)
+    counts = np.bincount(codes, minlength=len(names))[:, None]
+    return [str(name) for name in names], (sums / counts).astype(np.float32)
+
+
+def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if tables:
+        return pd.concat(tables, ignore_index=True)
+    empty = {"recording": pd.Series(dtype=str), "start_sample": pd.Series(dtype=np.int64)}
+    return pd.DataFrame({**empty, _CLIPS: pd.Series(dtype=np.int32)})
+
+
+def _without_duplicates(keys: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Sorted keys, one row a clip (the fullest `n_clips` wins), and their places in `keys`."""
+    ordered = keys.sort_values([*KEYS, _CLIPS], kind="stable")
+    kept = ordered[~ordered.duplicated(KEYS, keep="last")]
+    return kept.reset_index(drop=True), kept.index.to_numpy()

@@ -1,0 +1,142 @@
+"""Find HeAR's gated weights: a local folder, the Hub's local cache, or a download."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from cryhear.embedding.base import need_package
+from cryhear.errors import RepresentationError
+from cryhear.files import sha256_of
+
+TIMEOUT_S = 10
+"""Seconds to wait for the Hub's first answer."""
+
+
+class Release(NamedTuple):
+    """One release of HeAR on the Hugging Face Hub.
+
+    Attributes
+    ----------
+    name : str
+        The representation.
+    repository, revision : str
+        Where the Hub has it.
+    files : tuple of str
+        Patterns of the files needed; nothing else is downloaded.
+    required : tuple of str
+        Patterns of which a local folder must hold a file each; the first is a plain name.
+    variable : str
+        Environment variable that names a local folder.
+    package : str
+        Package that runs it.
+    """
+
+    name: str
+    repository: str
+    revision: str
+    files: tuple[str, ...]
+    required: tuple[str, ...]
+    variable: str
+    package: str
+
+
+def folder_of(release: Release, path: str | os.PathLike[str] | None = None) -> Path:
+    """Folder of the weights: `path`, the environment variable, the Hub's cache, or a download.
+
+    Raises
+    ------
+    RepresentationError
+        A local folder lacks a file, or the Hub does not give access: with the three steps.
+    """
+    local = path or os.environ.get(release.variable)
+    if not local:
+        return _from_hub(release)
+    lacking = _lacking(release, Path(local))
+    if lacking:
+        raise RepresentationError(
+            f"{release.name}: the folder {local} lacks {', '.join(lacking)}; the files of "
+            f"{release.repository} were expected in it. Correct the path (parameter or "
+            f"{release.variable}), or leave both out to have them downloaded."
+        )
+    return Path(local)
+
+
+def available(release: Release) -> tuple[bool, str]:
+    """Whether the package and the weights are at hand, without asking the network."""
+    if find_spec(release.package) is None:
+        return False, f"run: pip install 'cryhear[{release.name}]'"
+    local = os.environ.get(release.variable)
+    if local:
+        there = not _lacking(release, Path(local))
+        return there, f"{release.variable} names {'the weights' if there else 'no such weights'}"
+    if find_spec("huggingface_hub") is not None and _cached(release) is not None:
+        return True, "downloaded before"
+    return False, "gated weights. " + steps(release)
+
+
+def steps(release: Release) -> str:
+    """The three steps that give access."""
+    return (
+        f"1. Accept the terms at https://huggingface.co/{release.repository} (free, at once). "
+        "2. Log in: run `hf auth login` with a read token. "
+        f"3. Run again. Or set {release.variable} to a folder that holds the weights."
+    )
+
+
+def content_version(folder: Path, names: list[str]) -> str:
+    """12 hexadecimal digits of what the named files hold, the same wherever they came from."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{name} {sha256_of(folder / name)}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def _from_hub(release: Release) -> Path:
+    need_package("huggingface_hub", release.name, release.name)
+    cached = _cached(release)
+    if cached is not None:
+        return cached
+    import huggingface_hub
+
+    try:
+        # One request that fails at once; a download would first retry for half a minute.
+        huggingface_hub.HfApi().auth_check(release.repository)
+        folder = huggingface_hub.snapshot_download(
+            release.repository,
+            revision=release.revision,
+            allow_patterns=list(release.files),
+            etag_timeout=TIMEOUT_S,
+        )
+    except Exception as problem:  # gated, logged out, no network: each has a type of its own
+        # The cause is left out: a request's text may hold what identifies the user.
+        raise RepresentationError(
+            f"{release.name}: the Hub gave no access to {release.repository} "
+            f"({type(problem).__name__}); a network and access to its gated weights were expected. "
+            f"{steps(release)}"
+        ) from None
+    return Path(folder)
+
+
+def _cached(release: Release) -> Path | None:
+    """The release's snapshot in the Hub's local cache, if it is whole."""
+    import huggingface_hub
+
+    found = huggingface_hub.try_to_load_from_cache(
+        release.repository, release.required[0], revision=release.revision
+    )
+    if not isinstance(found, str) or _lacking(release, Path(found).parent):
+        return None
+    return Path(found).parent
+
+
+def _lacking(release: Release, folder: Path) -> list[str]:
+    """What a folder lacks; of weights in several shards, all must be there."""
+    lacking = [pattern for pattern in release.required if not any(folder.glob(pattern))]
+    shards = [path.name for path in folder.glob("variables/*.data-*-of-*")]
+    if shards and len(shards) < int(shards[0].rsplit("-", 1)[1]):
+        lacking.append(f"some of {shards[0].rsplit('-', 1)[1]} weight shards")
+    return lacking

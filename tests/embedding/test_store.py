@@ -1,0 +1,149 @@
+"""The store: append-only, keyed by content, safe to kill and to share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cryhear.embedding.store import Store, pool, preprocess_key
+from cryhear.errors import RepresentationError
+
+BACKEND = SimpleNamespace(name="fake", version="1/α", dimension=3, note="")
+
+
+def rows(*pairs: tuple[str, int], n_clips: int = 0) -> pd.DataFrame:
+    made = pd.DataFrame(list(pairs), columns=["recording", "start_sample"])
+    return made.assign(n_clips=n_clips)
+
+
+def vectors_of(keys: pd.DataFrame) -> np.ndarray:
+    """A vector that tells its key: (first letter, start, 1)."""
+    first = keys["recording"].map(lambda name: ord(name[0]))
+    return np.stack([first, keys["start_sample"], np.ones(len(keys))], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path, BACKEND, "abc")
+
+
+def test_an_empty_store(store):
+    keys, vectors = store.read()
+    assert list(keys) == ["recording", "start_sample"]
+    assert vectors.shape == (0, 3)
+    assert store.complete() == set()
+    assert len(store.missing(rows(("a", 0)))) == 1
+    assert not store.folder.exists()  # reading makes nothing
+
+
+def test_rows_come_back_sorted_once_each(store):
+    for keys in (rows(("b", 0), ("a", 28_800)), rows(("a", 0), ("b", 0))):
+        store.add(keys, vectors_of(keys))
+    keys, vectors = store.read()
+    assert list(keys.itertuples(index=False, name=None)) == [("a", 0), ("a", 28_800), ("b", 0)]
+    np.testing.assert_array_equal(vectors, vectors_of(keys))
+    asked = rows(("a", 0), ("c", 0))
+    assert store.missing(asked)["recording"].tolist() == ["c"]
+
+
+def test_a_recording_is_complete_with_its_last_clip(store):
+    keys = rows(("a", 0), ("a", 10), ("b", 0), n_clips=2)
+    store.add(keys, vectors_of(keys))
+    assert store.complete() == {"a"}
+    store.add(rows(("b", 5), n_clips=2), np.ones((1, 3), np.float32))
+    assert store.complete() == {"a", "b"}
+
+
+def test_consolidating_keeps_every_row(store):
+    for start in range(5):
+        store.add(rows(("a", start)), vectors_of(rows(("a", start))))
+    before = store.read()
+    store.consolidate()
+    assert len(store.parts()) == 1
+    after = store.read()
+    pd.testing.assert_frame_equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1], after[1])
+
+
+def test_half_written_files_are_ignored(store):
+    keys = rows(("a", 0))
+    store.add(keys, vectors_of(keys))
+    (store.folder / ".part-0.parquet.xyz.part").write_bytes(b"PAR1 half")
+    assert len(store.read()[0]) == 1
+
+
+def test_a_damaged_part_is_named(store):
+    keys = rows(("a", 0))
+    store.add(keys, vectors_of(keys))
+    part = store.parts()[0]
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(RepresentationError, match=part.name):
+        store.read()
+
+
+def test_parts_that_vanish_while_reading_are_looked_up_again(store, monkeypatch):
+    for start in range(3):
+        store.add(rows(("a", start)), vectors_of(rows(("a", start))))
+    stale = store.parts()
+    Store.at(store.folder).consolidate()
+    answers = iter([stale])
+    real = Store.parts
+    monkeypatch.setattr(Store, "parts", lambda self: next(answers, None) or real(self))
+    assert len(store.read()[0]) == 3
+
+
+def test_nan_is_refused(store):
+    with pytest.raises(RepresentationError, match="NaN"):
+        store.add(rows(("a", 0)), np.full((1, 3), np.nan, np.float32))
+
+
+def test_a_store_opens_by_its_folder(store):
+    keys = rows(("a", 0))
+    store.add(keys, vectors_of(keys))
+    assert len(Store.at(store.folder).read()[0]) == 1
+
+
+def test_backends_and_settings_have_their_own_folders(tmp_path):
+    other = SimpleNamespace(name="fake", version="2", dimension=3)
+    folders = {Store(tmp_path, b, k).folder for b in (BACKEND, other) for k in ("abc", "abd")}
+    assert len(folders) == 4
+    assert preprocess_key({"rms": True}) != preprocess_key({"rms": False})
+    assert preprocess_key({"a": 1, "b": 2}) == preprocess_key({"b": 2, "a": 1})
+    assert preprocess_key({"rms": True}, tag="noise") != preprocess_key({"rms": True})
+
+
+def test_two_processes_may_add_at_once(tmp_path):
+    code = textwrap.dedent("""
+        import sys
+        from types import SimpleNamespace
+        import numpy as np, pandas as pd
+        from cryhear.embedding.store import Store
+        backend = SimpleNamespace(name="fake", version="1", dimension=3, note="")
+        store = Store(sys.argv[1], backend, "abc")
+        for start in range(20):
+            keys = pd.DataFrame({"recording": [sys.argv[2], "shared"], "start_sample": start})
+            store.add(keys, np.full((2, 3), start, np.float32))
+            if start % 7 == 6:
+                store.consolidate()
+    """)
+    running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
+    assert [process.wait(60) for process in running] == [0, 0]
+    keys, vectors = Store(
+        tmp_path, SimpleNamespace(name="fake", version="1", dimension=3), "abc"
+    ).read()
+    assert keys["recording"].value_counts().to_dict() == {"a": 20, "b": 20, "shared": 20}
+    np.testing.assert_array_equal(vectors[:, 0], keys["start_sample"])
+
+
+def test_pooling_is_the_mean_of_each_recordings_clips():
+    keys = rows(("b", 0), ("a", 0), ("b", 1))
+    names, means = pool(keys, np.array([[1, 10], [5, 50], [3, 30]], np.float32))
+    assert names == ["a", "b"]
+    np.testing.assert_array_equal(means, np.array([[5, 50], [2, 20]], np.float32))
+    assert means.dtype == np.float32
