@@ -1,0 +1,381 @@
+"""Four-way splits and folds, by file or by infant, and the check that proves no overlap.
+
+`recordings` is everywhere a table with one row a recording and the columns `recording` (id),
+`infant` (id) and `label` (a name of CLASSES). Every split is the same whatever the order of its
+rows: they are put in the order of `recording` first, and the answer goes back to the order given.
+
+Nothing here looks at a feature.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, train_test_split
+
+from cryhear.errors import SplitError
+from cryhear.labels import CLASSES
+from cryhear.overlap import PARTS, assert_no_overlap, overlap_proof
+
+__all__ = [
+    "FRACTIONS",
+    "MINIMUM_INFANTS",
+    "PARTS",
+    "HeldOut",
+    "assert_no_overlap",
+    "class_counts",
+    "folds",
+    "four_way",
+    "leave_out",
+    "overlap_proof",
+    "repeated_folds",
+]
+
+FRACTIONS = (0.40, 0.15, 0.15, 0.30)
+MINIMUM_INFANTS = 3
+"""Fewest infants of a class in a part: with two, one infant is half of a class's score."""
+COLUMNS = ("recording", "infant", "label")
+_NAMED = 3  # offenders an error message names
+
+
+class HeldOut(NamedTuple):
+    """One value held out: `test` holds its rows, `train` the others' rows, infants apart.
+
+    Both are positions, int64; `dropped` counts the rows that neither side may use.
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    dropped: int
+
+
+def four_way(
+    recordings: pd.DataFrame,
+    unit: str = "infant",
+    seed: int = 42,
+    fractions: tuple[float, ...] = FRACTIONS,
+    minimum: int = MINIMUM_INFANTS,
+) -> pd.Series:
+    """Deal recordings into train, validation, test and holdout.
+
+    Parameters
+    ----------
+    recordings : pandas.DataFrame, n rows
+        Columns `recording` (unique), `infant`, `label`.
+    unit : {'infant', 'file'}
+        'file' is the original study's: stratified by label, three calls of
+        `sklearn.model_selection.train_test_split`, blind to infants. 'infant' deals whole infants,
+        those of the rarest class first, in random order, each to the part furthest below its
+        target count of recordings of the classes that infant holds.
+    seed : int
+    fractions : tuple of 4 floats, sum 1
+        Target share of the recordings in each of PARTS.
+    minimum : int
+        Fewest infants of each class in each part (unit 'infant' only).
+
+    Returns
+    -------
+    pandas.Series of str, named 'part', index of `recordings`
+
+    Raises
+    ------
+    SplitError
+        Columns or fractions are not as above, or a class has too few infants (the message gives
+        the counts) or too few files.
+    """
+    recordings = _checked(recordings, unique=True)
+    if len(fractions) != len(PARTS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise SplitError(
+            f"fractions are {fractions}; expected {len(PARTS)} positive shares that sum to 1, "
+            f"one each for {', '.join(PARTS)}. Change them."
+        )
+    order = np.argsort(recordings["recording"].to_numpy(), kind="stable")
+    ordered = recordings.iloc[order]
+    if _unit(unit, ("infant", "recording")) == "infant":
+        dealt = _four_by_infant(ordered, fractions, minimum, np.random.default_rng(seed))
+    else:
+        dealt = _four_by_file(ordered, fractions, seed)
+    part = np.empty(len(recordings), dtype=int)
+    part[order] = dealt
+    return pd.Series(np.array(PARTS, dtype=object)[part], index=recordings.index, name="part")
+
+
+def folds(
+    recordings: pd.DataFrame,
+    unit: str = "infant",
+    n_splits: int = 5,
+    seed: int = 0,
+    stratify: bool = True,
+) -> np.ndarray:
+    """Deal recordings into cross-validation folds.
+
+    Parameters
+    ----------
+    recordings : pandas.DataFrame, n rows
+    unit : {'infant', 'recording', 'file', 'row'}
+        What stays whole. 'file' is another word for 'recording'. 'row' takes each row for itself,
+        so that augmented copies of one recording (rows of equal `recording`) fall on both sides:
+        the ladder's L0.
+    n_splits : int, at least 2
+    seed : int
+    stratify : bool
+        Balance the classes over folds. False looks at no label, as a permutation null needs, and
+        balances only sizes; a fold may then lack a class.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n,), values 0 .. n_splits - 1
+        The fold in which a row is tested.
+
+    Raises
+    ------
+    SplitError
+        A class has fewer units than folds, or a fold came out without a class.
+    """
+    unit = _unit(unit, ("infant", "recording", "row"))
+    recordings = _checked(recordings, unique=unit == "recording")
+    order = np.argsort(recordings["recording"].to_numpy(), kind="stable")
+    ordered = recordings.iloc[order]
+    y = pd.Categorical(ordered["label"], categories=list(CLASSES)).codes.astype(int)
+    if stratify:
+        _enough_units(ordered, unit, n_splits)
+    fold = np.empty(len(ordered), dtype=np.int64)
+    for number, (_, test) in enumerate(_splitter(unit, n_splits, seed, stratify, ordered, y)):
+        fold[order[test]] = number
+    if stratify:
+        _every_class_in_every_fold(recordings, fold, n_splits)
+    return fold
+
+
+def repeated_folds(
+    recordings: pd.DataFrame,
+    unit: str = "infant",
+    n_splits: int = 5,
+    n_repeats: int = 10,
+    seed: int = 0,
+    stratify: bool = True,
+) -> np.ndarray:
+    """Draw `folds` several times over, with seeds derived from one.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n_repeats, n)
+        Repeat r is the same however many repeats are asked for.
+    """
+    if n_repeats < 1:
+        raise SplitError(f"n_repeats is {n_repeats}; expected at least 1. Change it.")
+    seeds = np.random.SeedSequence(seed).generate_state(n_repeats)
+    return np.stack([folds(recordings, unit, n_splits, int(s), stratify) for s in seeds])
+
+
+def leave_out(recordings: pd.DataFrame, column: str = "platform") -> list[HeldOut]:
+    """Hold out each value of a column in turn, infants apart: the ladder's L4.
+
+    Parameters
+    ----------
+    recordings : pandas.DataFrame, n rows
+        With `column`; rows in which it is '' (unknown) are on neither side.
+    column : str
+        'platform', or 'corpus' where there are several.
+
+    Returns
+    -------
+    list of HeldOut
+        In the order of the values. An infant seen under the value held out is tested, never
+        trained on.
+
+    Raises
+    ------
+    SplitError
+        Fewer than two values, or a side that lacks a class.
+    """
+    recordings = _checked(recordings, extra=(column,))
+    values = recordings[column].to_numpy(dtype=object)
+    names = sorted(set(values) - {""})
+    if len(names) < 2:
+        raise SplitError(
+            f"column {column!r} holds {names}; expected at least two values. "
+            "Leave this rung out, or take another column."
+        )
+    infants, labels = recordings["infant"].to_numpy(), recordings["label"].to_numpy()
+    held = []
+    for name in names:
+        is_test = values == name
+        is_train = ~is_test & (values != "") & ~np.isin(infants, infants[is_test])
+        for side, rows in (("train", is_train), ("test", is_test)):
+            if missing := sorted(set(CLASSES) - set(labels[rows])):
+                raise SplitError(
+                    f"with {column} {name!r} held out, the {side} side lacks {', '.join(missing)}; "
+                    "expected every class on both sides. Leave this rung out for these recordings."
+                )
+        dropped = int((~is_test & ~is_train).sum())
+        held.append(HeldOut(name, np.flatnonzero(is_train), np.flatnonzero(is_test), dropped))
+    return held
+
+
+def class_counts(recordings: pd.DataFrame) -> pd.DataFrame:
+    """Count recordings and infants by class.
+
+    Returns
+    -------
+    pandas.DataFrame, index CLASSES, columns `recordings`, `infants` (int64)
+    """
+    table = recordings.groupby("label").agg(
+        recordings=("recording", "nunique"), infants=("infant", "nunique")
+    )
+    return table.reindex(list(CLASSES), fill_value=0).astype("int64")
+
+
+def _four_by_file(ordered: pd.DataFrame, fractions: tuple[float, ...], seed: int) -> np.ndarray:
+    # As the original: train against the rest, validation against what is left, test against
+    # holdout. Its counts (2,655 / 996 / 986 / 2,002) follow from .60, .75 and a last ratio
+    # rounded from 2/3 to .67; exact fractions are taken here.
+    labels = ordered["label"].to_numpy()
+    part = np.full(len(labels), len(PARTS) - 1)
+    rest = np.arange(len(labels))
+    for number in range(len(PARTS) - 1):
+        share = sum(fractions[number + 1 :]) / sum(fractions[number:])
+        # Rounded before the ceiling: 2988.0000000000005 files are 2988.
+        size = int(np.ceil(round(share * len(rest), 6)))
+        try:
+            taken, rest = train_test_split(
+                rest, test_size=size, random_state=seed, stratify=labels[rest]
+            )
+        except ValueError as error:
+            raise SplitError(
+                f"{len(labels)} files ({_counts_text(ordered)}) cannot be dealt into {len(PARTS)} "
+                f"parts: {error}. Expected several files of each class. Use folds() instead."
+            ) from error
+        part[taken] = number
+    return part
+
+
+def _four_by_infant(
+    ordered: pd.DataFrame, fractions: tuple[float, ...], minimum: int, rng: np.random.Generator
+) -> np.ndarray:
+    counts = pd.crosstab(ordered["infant"], ordered["label"]).reindex(
+        columns=list(CLASSES), fill_value=0
+    )
+    holds = counts.to_numpy() > 0
+    if (holds.sum(0) < minimum * len(PARTS)).any():
+        raise SplitError(_too_few(ordered, minimum))
+    part = _deal(counts.to_numpy(), fractions, minimum, rng)
+    reached = np.array([holds[part == q].sum(0) for q in range(len(PARTS))])
+    if (reached < minimum).any():
+        raise SplitError(_too_few(ordered, minimum))
+    return pd.Series(part, index=counts.index).loc[ordered["infant"]].to_numpy()
+
+
+def _deal(
+    counts: np.ndarray, fractions: tuple[float, ...], minimum: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Deal infants (rows of `counts`, recordings by class) into parts; see `four_way`."""
+    holds, total = counts > 0, np.maximum(counts.sum(0), 1)
+    target = np.outer(fractions, counts.sum(0))
+    filled, infants = np.zeros_like(target), np.zeros(target.shape, dtype=int)
+    part = np.full(len(counts), -1)
+    for rarest in np.argsort(holds.sum(0), kind="stable"):
+        queue = rng.permutation(np.flatnonzero(holds[:, rarest] & (part < 0)))
+        for left, infant in zip(range(len(queue), 0, -1), queue, strict=True):
+            lacking = np.maximum(minimum - infants[:, rarest], 0)
+            # The last infants of a class are kept for the parts still short of the minimum.
+            allowed = lacking > 0 if 0 < left <= lacking.sum() else np.full(len(fractions), True)
+            # Half the change of the squared distance to the targets, less what all parts share.
+            excess = ((filled - target) * counts[infant] / total**2).sum(1)
+            tried = rng.permutation(np.flatnonzero(allowed))
+            chosen = tried[np.argmin(excess[tried])]
+            part[infant] = chosen
+            filled[chosen] += counts[infant]
+            infants[chosen] += holds[infant]
+    return part
+
+
+def _splitter(
+    unit: str, n_splits: int, seed: int, stratify: bool, ordered: pd.DataFrame, y: np.ndarray
+):
+    rows = np.zeros(len(y))
+    options = {"n_splits": n_splits, "shuffle": True, "random_state": seed}
+    if unit == "infant":
+        # With one label for all, StratifiedGroupKFold balances sizes and sees no class.
+        target = y if stratify else np.zeros_like(y)
+        return StratifiedGroupKFold(**options).split(rows, target, ordered["infant"])
+    return (StratifiedKFold if stratify else KFold)(**options).split(rows, y)
+
+
+def _enough_units(recordings: pd.DataFrame, unit: str, n_splits: int) -> None:
+    if n_splits < 2:
+        raise SplitError(f"n_splits is {n_splits}; expected at least 2. Change it.")
+    counts = class_counts(recordings)
+    units = recordings["label"].value_counts() if unit == "row" else counts[f"{unit}s"]
+    if (units.reindex(list(CLASSES), fill_value=0) < n_splits).any():
+        raise SplitError(
+            f"{n_splits} folds by {unit} of {_counts_text(recordings)}; expected at least "
+            f"{n_splits} {unit}s of each class. Take fewer folds or other labels."
+        )
+
+
+def _every_class_in_every_fold(recordings: pd.DataFrame, fold: np.ndarray, n_splits: int) -> None:
+    held = pd.crosstab(fold, recordings["label"].to_numpy())
+    held = held.reindex(index=range(n_splits), columns=list(CLASSES), fill_value=0)
+    if (held == 0).to_numpy().any():
+        raise SplitError(
+            f"a fold came out without a class: {held.to_dict('index')}; expected every class in "
+            f"each of {n_splits} folds. Take another seed or fewer folds."
+        )
+
+
+def _unit(unit: str, known: tuple[str, ...]) -> str:
+    name = "recording" if unit == "file" else unit
+    if name not in known:
+        raise SplitError(f"unit is {unit!r}; expected one of {known} or 'file'. Change it.")
+    return name
+
+
+def _checked(
+    recordings: pd.DataFrame, unique: bool = False, extra: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Check the table; raise SplitError saying which column, what came and what to do."""
+    if missing := [c for c in (*COLUMNS, *extra) if c not in recordings]:
+        raise SplitError(
+            f"recordings have no column {', '.join(missing)}; expected {', '.join(COLUMNS)}. "
+            "Pass the rows of a study set."
+        )
+    if recordings.empty:
+        raise SplitError(
+            "recordings have no row; expected at least one a class. Check the selection."
+        )
+    if unknown := sorted(set(map(str, recordings["label"])) - set(CLASSES))[:_NAMED]:
+        raise SplitError(
+            f"column label holds {unknown}; expected {CLASSES}. Select labelled recordings first."
+        )
+    for key in ("recording", "infant"):
+        if (recordings[key].isna() | (recordings[key] == "")).any():
+            raise SplitError(
+                f"column {key} has empty values; expected an id in each row. Fill them."
+            )
+    if unique and recordings["recording"].duplicated().any():
+        ids = recordings["recording"]
+        twice = list(ids[ids.duplicated()].unique()[:_NAMED])
+        raise SplitError(
+            f"column recording holds {twice} more than once; expected one row a recording. "
+            "Drop the copies, or use unit 'row' in folds()."
+        )
+    return recordings
+
+
+def _counts_text(recordings: pd.DataFrame) -> str:
+    return ", ".join(
+        f"{name}: {row.recordings} recordings of {row.infants} infants"
+        for name, row in class_counts(recordings).iterrows()
+    )
+
+
+def _too_few(recordings: pd.DataFrame, minimum: int) -> str:
+    return (
+        f"a four-way split by infant of {_counts_text(recordings)}; expected at least {minimum} "
+        f"infants of each class in each of {len(PARTS)} parts. "
+        "Fall back to cross-validation: folds()."
+    )
