@@ -85,7 +85,7 @@ def fit_temperature(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = N
     start = np.array([1.0, 0.0, 0.0, 0.0])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, tol=1e-12)
     bias = found.x[1:] - found.x[1:].mean()
-    return Calibration(float(1 / found.x[0]), tuple(float(b) for b in bias))
+    return Calibration(float(1 / found.x[0]), (float(bias[0]), float(bias[1]), float(bias[2])))
 
 
 def cross_calibrate(y: np.ndarray, p: np.ndarray, fold: np.ndarray) -> np.ndarray:

@@ -66,7 +66,9 @@ def shard(study: params.Study, representation: str, part: int, parts: int, out: 
     backend = _backend(study, representation)
     store = Store(out / "store", backend, preprocess_key(study.preprocess))
     failures = extract.embed_recordings(recordings, backend, study.preprocess, store)
-    _keep_shard(out, "clips", representation, part, parts, [(store, "plain", recordings)], failures)
+    target = out / "shards" / "clips" / f"{representation}.{part}of{parts}.parquet"
+    made = [(store, "plain", recordings)]
+    _keep_shard(target, "clips", backend.dimension, part, parts, made, failures)
 
 
 def variants(study: params.Study, representation: str, part: int, parts: int, out: Path) -> None:
@@ -98,7 +100,8 @@ def variants(study: params.Study, representation: str, part: int, parts: int, ou
     listed = (
         pd.concat(failures) if failures else pd.DataFrame(columns=["recording", "path", "problem"])
     )
-    _keep_shard(out, "variants", representation, part, parts, made, listed)
+    target = out / "shards" / "variants" / f"{representation}.{part}of{parts}.parquet"
+    _keep_shard(target, "variants", backend.dimension, part, parts, made, listed)
 
 
 class Version(NamedTuple):
@@ -137,7 +140,9 @@ def merge(study: params.Study, out: Path) -> None:
     counts: dict[str, int] = {}
     for kind in ("clips", "variants"):
         for representation in study.representations:
-            pieces = sorted((out / "shards" / kind).glob(f"{representation}.*.parquet"))
+            # Pieces of an earlier run cut into another number of shards lie beside these.
+            pattern = f"{representation}.*of{study.embed.shards}.parquet"
+            pieces = sorted((out / "shards" / kind).glob(pattern))
             if pieces:
                 counts[f"{kind}/{representation}"] = _join(
                     pieces, out / kind / f"{representation}.parquet"
@@ -183,7 +188,7 @@ def publish(built: Path, published: Path) -> list[str]:
     for kind in ("clips", "variants", "other"):
         for path in sorted((built / kind).glob("*.parquet")):
             keys, vectors = read_vectors(path)
-            write_vectors(published / kind / path.name, keys, vectors, dtype="float16")
+            write_vectors(published / kind / path.name, keys, vectors, dtype=_narrowest(vectors))
     for path in sorted((built / "signals").glob("*.parquet")):
         write_table(published / "signals" / path.name, read_table(path))
     write_json(published / "provenance.json", read_json(built / "provenance.json"))
@@ -213,6 +218,13 @@ def other_sounds(study: params.Study, out: Path) -> None:
     write_vectors(out / "other" / f"{study.primary}.parquet", keys, vectors)
 
 
+def _narrowest(vectors: np.ndarray) -> str:
+    """Half precision where every value fits its range; some openSMILE functionals do not."""
+    size = np.abs(vectors[vectors != 0])
+    fits = not len(size) or (size.max() < 60_000 and np.quantile(size, 0.001) > 1e-6)
+    return "float16" if fits else "float32"
+
+
 def _augmented(
     samples: np.ndarray, recording: str, copy: int, settings: Any, seed: int
 ) -> np.ndarray:
@@ -237,21 +249,22 @@ def _usable(out: Path) -> pd.DataFrame:
 
 
 def _backend(study: params.Study, representation: str) -> Any:
-    options = {"num_threads": study.embed.threads} if representation in ("yamnet",) else {}
-    return load(representation, **options)
+    return load(representation, num_threads=study.embed.threads)
 
 
 def _keep_shard(
-    out: Path,
+    target: Path,
     kind: str,
-    representation: str,
+    dimension: int,
     part: int,
     parts: int,
     made: list[tuple[Store, str, pd.DataFrame]],
     failures: pd.DataFrame,
 ) -> None:
-    target = out / "shards" / kind / f"{representation}.{part}of{parts}.parquet"
-    all_keys, all_vectors = [], []
+    all_keys = [
+        pd.DataFrame({"recording": [], "variant" if kind == "variants" else "start_sample": []})
+    ]
+    all_vectors = [np.empty((0, dimension), np.float32)]
     for store, name, recordings in made:
         keys, vectors = store.read()
         mine = keys["recording"].isin(recordings["recording"]).to_numpy()
@@ -259,15 +272,18 @@ def _keep_shard(
         if kind == "variants" and len(keys):
             ids, vectors = pool(keys, vectors)
             keys = pd.DataFrame({"recording": ids, "variant": name})
-        all_keys.append(keys)
-        all_vectors.append(vectors)
-    if not sum(len(k) for k in all_keys):
+        if len(keys):
+            all_keys.append(keys)
+            all_vectors.append(vectors)
+    asked = sum(len(recordings) for _, _, recordings in made)
+    if asked and len(all_keys) == 1:
         raise CorpusError(
-            f"shard {part} of {parts} of {representation} holds no clip: "
-            f"{len(failures)} recordings failed. See what `cryhear corpus check` says of the roots."
+            f"shard {part} of {parts} of {target.stem} holds no clip: all of its recordings failed "
+            f"({len(failures)} problems). See what `cryhear corpus check` says of the roots."
         )
     write_table(target.with_suffix(".failures"), failures[["recording", "path", "problem"]])
-    write_vectors(target, pd.concat(all_keys, ignore_index=True), np.concatenate(all_vectors))
+    keys = pd.concat(all_keys[1:] or all_keys, ignore_index=True)
+    write_vectors(target, keys, np.concatenate(all_vectors))
 
 
 def _join(pieces: list[Path], target: Path) -> int:

@@ -270,16 +270,17 @@ def _score_cell(
         for start in range(0, drawn.shape[1], _CHUNK):
             chunk = slice(start, start + _CHUNK)
             draws[:, chunk] += score(drawn[index, chunk] * base[:, None])
-    values = np.array(values)
-    if np.isnan(values).any():
-        undefined = [m for m, bad in zip(METRICS, np.isnan(values).any(0), strict=True) if bad]
+    by_repeat = np.array(values)
+    missing = np.isnan(by_repeat).any(axis=0)
+    if missing.any():
+        undefined = [m for m, bad in zip(METRICS, missing.tolist(), strict=True) if bad]
         raise EvaluationError(
             f"{', '.join(undefined)} of {key} undefined: no fold (and {list(within)}) holds a class "
             "and another. Use fewer strata or more recordings."
         )
-    spread = values.std(0, ddof=1) if len(values) > 1 else np.full(len(METRICS), np.nan)
+    spread = by_repeat.std(0, ddof=1) if len(by_repeat) > 1 else np.full(len(METRICS), np.nan)
     counted = round(len(rows) / len(repeats))
-    return Cell(key, values.mean(0), draws / len(repeats), counted, units, len(repeats), spread)
+    return Cell(key, by_repeat.mean(0), draws / len(repeats), counted, units, len(repeats), spread)
 
 
 def _scored(rows: pd.DataFrame, key: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,9 @@ class Preprocess(Section):
     rms_target: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="RMS after normalising, 0 to 1 of full scale; the original used 1.0"
     )
-    clip_seconds: Literal[2.0] = Field(2.0, description="s; HeAR's input length")
+    clip_seconds: Annotated[float, Field(ge=2.0, le=2.0)] = Field(
+        2.0, description="s; HeAR's input length"
+    )
     overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(
         0.10, description="share of a clip, 0 to 0.9"
     )
@@ -447,7 +449,7 @@ def load(path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) 
     return check(_merge(content, overrides or {}), Study, where=str(path))
 
 
-def check(values: dict[str, Any], model: type[Section], where: str) -> Any:
+def check(values: dict[str, Any], model: type[BaseModel], where: str) -> Any:
     """Build `model` from `values`; turn what pydantic finds into one plain message."""
     try:
         return model.model_validate(values)
@@ -469,7 +471,7 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _explain(problem: Any, model: type[Section]) -> str:
+def _explain(problem: Any, model: type[BaseModel]) -> str:
     location = ".".join(str(part) for part in problem["loc"]) or "the whole file"
     found = repr(problem["input"])
     if len(found) > 80:
@@ -484,10 +486,10 @@ def _explain(problem: Any, model: type[Section]) -> str:
     return f"{location} is {found}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _names(model: type[Section], location: tuple[Any, ...]) -> list[str]:
+def _names(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     for part in location:
         field = model.model_fields.get(str(part))
         inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, Section):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
     return sorted(model.model_fields)

@@ -78,12 +78,8 @@ def mel_spectrogram(samples: np.ndarray, rate: int = RATE) -> np.ndarray:
 def envelope(samples: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest sample in each of `points` equal stretches, float32 [points] each."""
     edges = np.linspace(0, len(samples), points + 1).astype(int)
-    low = np.array(
-        [samples[a : max(b, a + 1)].min() for a, b in itertools.pairwise(edges)]
-    )
-    high = np.array(
-        [samples[a : max(b, a + 1)].max() for a, b in itertools.pairwise(edges)]
-    )
+    low = np.array([samples[a : max(b, a + 1)].min() for a, b in itertools.pairwise(edges)])
+    high = np.array([samples[a : max(b, a + 1)].max() for a, b in itertools.pairwise(edges)])
     return low.astype(np.float32), high.astype(np.float32)
 
 
@@ -168,7 +164,8 @@ def _levels(samples: np.ndarray, settings: Any) -> dict[str, Any]:
 
 
 def _example_tables(shown: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    envelopes, spectrograms = [], []
+    envelopes: list[pd.DataFrame] = []
+    spectrograms: list[pd.DataFrame] = []
     for row in shown.itertuples():
         samples = decode(row.path, sample_rate=RATE).samples
         low, high = envelope(samples)
@@ -180,7 +177,15 @@ def _example_tables(shown: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         frames = pd.DataFrame(picture[:, columns].T.astype(np.float16)).add_prefix("band_")
         frames.insert(0, "time_s", columns * 256 / RATE)
         spectrograms.append(frames.assign(**about))
-    return pd.concat(envelopes, ignore_index=True), pd.concat(spectrograms, ignore_index=True)
+    return _stacked(envelopes, ENVELOPE), _stacked(spectrograms, ["time_s", "recording", "label"])
+
+
+ENVELOPE = ["recording", "label", "duration_s", "time_s", "low", "high"]
+
+
+def _stacked(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    # A small corpus may hold no recording that fits the rule for examples.
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def steps(samples: np.ndarray, settings: Any) -> pd.DataFrame:

@@ -1,0 +1,46 @@
+# Front door of the study. No logic lives here: each target calls `cryhear` or a tool.
+PARAMS ?= params/default.yaml
+RUN ?= results/default
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.lock-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
+
+.PHONY: help env report study book publish data test lint clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
+
+env: $(STAMP) ## the environment of requirements.lock, in .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	rm -f .venv/.lock-*
+	touch $@
+
+report: $(STAMP) ## run the default study and build its book to _build/html
+	@$(BIN)/cryhear report $(PARAMS)
+
+study: $(STAMP) ## run another study and build its book: make study PARAMS=params/x.yaml
+	@$(BIN)/cryhear report $(PARAMS)
+
+book: $(STAMP) ## build the published run's book; runs nothing
+	@$(BIN)/cryhear book
+
+publish: $(STAMP) ## put a finished run under book/: make publish RUN=results/default
+	@$(BIN)/cryhear publish $(RUN)
+
+data: $(STAMP) ## rebuild data/ from recordings and say what changed
+	@$(BIN)/cryhear data
+
+test: lint ## lint, then every test
+	@$(BIN)/python -m pytest -q
+
+lint: $(STAMP) ## ruff, its formatter, mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean: ## take away what can be made again: books, runs, caches (not the environment)
+	rm -rf _build results .snakemake .pytest_cache .ruff_cache .mypy_cache

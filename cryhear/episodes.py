@@ -1,0 +1,116 @@
+"""How soon an instance's recordings follow each other, and how often their labels contradict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+DRAWS = 2000
+"""Bootstrap draws over instances behind an interval."""
+
+
+def pairs(recordings: pd.DataFrame) -> pd.DataFrame:
+    """Every pair of recordings of one instance.
+
+    Parameters
+    ----------
+    recordings : pandas.DataFrame
+        With `instance`, `time_s` (s since the instance's first; NaN is in no pair), `label`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``instance``, ``gap_s`` (s, 0 or more), ``contradict`` (bool: the labels differ).
+    """
+    parts = [pd.DataFrame({"instance": [], "gap_s": [], "contradict": []})]
+    for instance, own in recordings[recordings["time_s"].notna()].groupby("instance"):
+        time, label = own["time_s"].to_numpy(float), own["label"].to_numpy()
+        i, j = np.triu_indices(len(own), 1)
+        gap, contradict = np.abs(time[i] - time[j]), label[i] != label[j]
+        parts.append(pd.DataFrame({"instance": instance, "gap_s": gap, "contradict": contradict}))
+    return pd.concat([p for p in parts if len(p)] or parts, ignore_index=True)
+
+
+def contradiction(found: pd.DataFrame, seed: int, draws: int = DRAWS) -> dict[str, float]:
+    """Share of pairs whose labels contradict, with a bootstrap over instances.
+
+    Pairs of one instance are not independent, so whole instances are drawn.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As `pairs` returns it.
+    seed : int
+    draws : int
+
+    Returns
+    -------
+    dict
+        ``n`` (pairs), ``contradicting``, ``share``, ``low``, ``high`` (95 % percentile interval;
+        all three are NaN without a pair).
+    """
+    by_instance = found.groupby("instance")["contradict"].agg(["sum", "size"]).to_numpy(float)
+    hits, n = by_instance.sum(axis=0) if len(by_instance) else (0.0, 0.0)
+    low = high = share = float("nan")
+    if n:
+        share, units = hits / n, len(by_instance)
+        rng = np.random.default_rng(seed)
+        drawn = rng.multinomial(units, np.full(units, 1 / units), draws) @ by_instance
+        low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    return {
+        "n": int(n), "contradicting": int(hits), "share": share, "low": low, "high": high,
+    }  # fmt: skip
+
+
+def follow_up(found: pd.DataFrame, minutes: Sequence[float], seed: int) -> pd.DataFrame:
+    """Pairs and contradictions by the time between: what `figures.follow_up` draws.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        As `pairs` returns it.
+    minutes : sequence of float
+        Upper ends of the gaps in minutes, ascending; a last one without end is added.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``gap`` (text), and the columns of `contradiction`; gaps without a pair are left out.
+    """
+    ends = [*minutes, np.inf]
+    rows, low = [], -np.inf
+    for high in ends:
+        inside = found[(found["gap_s"] > low * 60) & (found["gap_s"] <= high * 60)]
+        rows.append({"gap": _gap(low, high), **contradiction(inside, seed)})
+        low = high
+    table = pd.DataFrame(rows)
+    return table[table["n"] > 0].reset_index(drop=True)
+
+
+def in_company(recordings: pd.DataFrame, within_s: float) -> np.ndarray:
+    """Which recordings have another of the same instance within `within_s` seconds, bool [n]."""
+    company = np.zeros(len(recordings), dtype=bool)
+    for rows in recordings.groupby("instance").indices.values():
+        time = recordings["time_s"].to_numpy(float)[rows]
+        near = np.abs(time[:, None] - time[None, :]) <= within_s
+        company[rows] = near.sum(axis=1) > 1
+    return company
+
+
+def _gap(low: float, high: float) -> str:
+    if np.isinf(high):
+        return f"over {_minutes(low)}"
+    if np.isinf(low):
+        return f"up to {_minutes(high)}"
+    (start, unit), end = _minutes(low).split(), _minutes(high)
+    return f"{start if end.endswith(f' {unit}') else f'{start} {unit}'} to {end}"
+
+
+def _minutes(value: float) -> str:
+    for size, unit in ((1440, "d"), (60, "h")):
+        if value >= size:
+            return f"{value / size:g} {unit}"
+    return f"{value:g} min"

@@ -1,0 +1,316 @@
+"""Looking at embeddings without judging them: PCA, UMAP, neighbours, class means.
+
+Nothing here is a claim about classes: chance stands beside every neighbour count, and a UMAP map is
+shown with how much of it changes from seed to seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cryhear.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class PCA:
+    """Principal components of embeddings.
+
+    Attributes
+    ----------
+    scores : numpy.ndarray, shape (n, k), float32
+        Every row on every component.
+    share : numpy.ndarray, shape (k,), float64
+        Share of the fitted rows' variance, 0 to 1.
+    """
+
+    scores: np.ndarray
+    share: np.ndarray
+
+    def variance(self) -> pd.DataFrame:
+        """``component`` (from 1), ``share``, ``cumulative``: what `figures.pca_variance` draws."""
+        return pd.DataFrame(
+            {
+                "component": np.arange(1, len(self.share) + 1),
+                "share": self.share,
+                "cumulative": np.minimum(np.cumsum(self.share), 1.0),
+            }
+        )
+
+    def axis_names(self) -> tuple[str, str]:
+        """Labels of the first two axes with the variance each explains."""
+        first, second = (
+            f"PC {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(self.share[:2])
+        )
+        return first, second
+
+
+def pca(
+    X: np.ndarray,
+    components: int | float | None = None,
+    fit_rows: np.ndarray | None = None,
+    standardise: bool = True,
+    seed: int = 0,
+) -> PCA:
+    """Principal component analysis (scikit-learn's full SVD, signs fixed).
+
+    Parameters
+    ----------
+    X : numpy.ndarray, shape (n, d), float32
+        Embeddings. Not changed.
+    components : int, float in (0, 1) or None
+        How many components, or the share of variance to keep; None keeps all.
+    fit_rows : numpy.ndarray, shape (n,), bool, optional
+        Rows that scaling and components are fitted on (the training part); all rows are projected.
+    standardise : bool, default True
+        Divide each dimension by its standard deviation first, as the models do.
+    seed : int
+        For solvers that draw; the default solver does not.
+
+    Raises
+    ------
+    EvaluationError
+        If `X` is not a finite table of at least three rows and two columns.
+    """
+    from sklearn.decomposition import PCA as Components
+    from sklearn.preprocessing import StandardScaler
+
+    X = _table(X)
+    rows = np.ones(len(X), dtype=bool) if fit_rows is None else np.asarray(fit_rows, dtype=bool)
+    scaler = StandardScaler(with_std=standardise).fit(X[rows])
+    model = Components(components, svd_solver="full", random_state=seed).fit(
+        scaler.transform(X[rows])
+    )
+    scores = model.transform(scaler.transform(X)).astype(np.float32)
+    return PCA(scores, model.explained_variance_ratio_)
+
+
+@contextmanager
+def _without_tensorflow() -> Iterator[None]:
+    """Keep `import umap` from importing TensorFlow, which only its parametric variant needs."""
+    hidden = "tensorflow" not in sys.modules
+    if hidden:
+        sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if hidden:
+            del sys.modules["tensorflow"]
+
+
+def umap(
+    X: np.ndarray, seed: int, neighbours: int = 15, min_dist: float = 0.1, metric: str = "cosine"
+) -> np.ndarray:
+    """Two-dimensional UMAP map (McInnes, Healy and Melville 2018), seeded and single-threaded.
+
+    Equal on one machine for one seed; not across platforms or versions. Distances between clusters
+    and their sizes mean nothing.
+
+    Parameters
+    ----------
+    X : numpy.ndarray, shape (n, d), float32
+        Not changed.
+    seed : int
+    neighbours : int, at least 2
+        Size of the neighbourhood that is preserved; at most n - 1 are used.
+    min_dist : float, 0 to 1
+        Closest that points are drawn, in units of the map.
+    metric : str
+        'cosine', 'euclidean', ...
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, 2), float32
+    """
+    with _without_tensorflow():
+        from umap import UMAP
+    X = _table(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that a seed means one thread, as is meant here
+        reducer = UMAP(
+            n_neighbors=min(neighbours, len(X) - 1), min_dist=min_dist, metric=metric,
+            random_state=seed, n_jobs=1,
+        )  # fmt: skip
+        return np.asarray(reducer.fit_transform(X.copy()), dtype=np.float32)
+
+
+def umap_stability(
+    X: np.ndarray, maps: dict[int, np.ndarray], k: int = 15, metric: str = "cosine"
+) -> pd.DataFrame:
+    """How faithful maps are, and how alike they are from seed to seed.
+
+    Parameters
+    ----------
+    X : numpy.ndarray, shape (n, d), float32
+        The embeddings.
+    maps : dict of int to numpy.ndarray, shape (n, 2)
+        A map for each seed.
+    k : int
+        Neighbours looked at; below n / 2.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``quantity``, ``seed_a``, ``seed_b``, ``value`` (0 to 1): 'trustworthiness' of each map
+        (Venna and Kaski 2001), and for each pair of maps 'neighbour overlap' (mean share of the k
+        neighbours in common) and 'shape agreement' (1 minus the Procrustes disparity).
+    """
+    from scipy.spatial import procrustes
+    from sklearn.manifold import trustworthiness
+
+    X, rows = _table(X), []
+    near = {seed: _nearest(points, k, "euclidean") for seed, points in maps.items()}
+    for seed, points in maps.items():
+        value = trustworthiness(X, points, n_neighbors=k, metric=metric)
+        rows.append(("trustworthiness", seed, seed, float(value)))
+    for a, b in itertools.combinations(maps, 2):
+        shared = [len(np.intersect1d(i, j)) / k for i, j in zip(near[a], near[b], strict=True)]
+        rows.append(("neighbour overlap", a, b, float(np.mean(shared))))
+        rows.append(("shape agreement", a, b, float(1 - procrustes(maps[a], maps[b])[2])))
+    return pd.DataFrame(rows, columns=["quantity", "seed_a", "seed_b", "value"])
+
+
+def neighbour_purity(
+    X: np.ndarray,
+    labels: Sequence[Any],
+    k: int | Sequence[int] = 10,
+    exclude: Sequence[Any] | None = None,
+    each: bool = True,
+    metric: str = "cosine",
+    name: str = "all",
+) -> pd.DataFrame:
+    """Share of each row's k nearest neighbours that carry its own label, with chance beside it.
+
+    Parameters
+    ----------
+    X : numpy.ndarray, shape (n, d), float32
+    labels : sequence of n
+        Classes, infants, platforms. Rows whose label no other candidate carries are not counted.
+    k : int or sequence of int
+        How many neighbours.
+    exclude : sequence of n, optional
+        Rows that agree here are no candidates for each other: pass the infants to ask whether
+        *other* infants' cries of the class are near.
+    each : bool, default True
+        A row for each label besides the one for all (leave off for infants).
+    metric : str
+        As scikit-learn's.
+    name : str
+        ``target`` of the row for all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``target``, ``k``, ``n`` (rows counted), ``purity``, ``chance``, the expected purity of
+        neighbours drawn at random from the same candidates (exact, given the labels).
+
+    Raises
+    ------
+    EvaluationError
+        If a row has fewer than k candidates, or lengths differ.
+    """
+    X = _table(X)
+    codes, names = pd.factorize(np.asarray(labels), sort=True)
+    groups = np.arange(len(X)) if exclude is None else pd.factorize(np.asarray(exclude))[0]
+    if len(codes) != len(X) or len(groups) != len(X):
+        raise EvaluationError(
+            f"neighbour_purity got {len(X)} embeddings, {len(codes)} labels and {len(groups)} groups; "
+            "expected one of each a row. Pass columns of the same table."
+        )
+    kinds = [k] if isinstance(k, int) else list(k)
+    candidate = groups[:, None] != groups[None, :]
+    alike = (codes[:, None] == codes[None, :]) & candidate
+    order = _nearest(X, max(kinds), metric, candidate)
+    possible = alike.sum(axis=1)
+    chance, counted = possible / candidate.sum(axis=1), possible > 0
+    rows = []
+    for size in kinds:
+        purity = np.take_along_axis(alike, order[:, :size], axis=1).mean(axis=1)
+        targets = [(name, counted)]
+        if each:
+            targets += [(str(label), counted & (codes == i)) for i, label in enumerate(names)]
+        for target, mask in targets:
+            if mask.any():
+                rows.append(
+                    (target, size, int(mask.sum()), purity[mask].mean(), chance[mask].mean())
+                )
+    return pd.DataFrame(rows, columns=["target", "k", "n", "purity", "chance"])
+
+
+def _nearest(X: np.ndarray, k: int, metric: str, candidate: np.ndarray | None = None) -> np.ndarray:
+    """Indices of the k nearest candidates of each row, nearest first, int64 [n, k]; exact."""
+    from sklearn.metrics import pairwise_distances
+
+    candidate = ~np.eye(len(X), dtype=bool) if candidate is None else candidate
+    fewest = int(candidate.sum(axis=1).min())
+    if not 1 <= k <= fewest:
+        raise EvaluationError(
+            f"asked for {k} neighbours where a row has {fewest} candidates; expected 1 to {fewest}. "
+            "Ask for fewer."
+        )
+    distance = np.where(candidate, pairwise_distances(np.asarray(X, float), metric=metric), np.inf)
+    return np.argsort(distance, axis=1, kind="stable")[:, :k]
+
+
+def class_means(X: np.ndarray, labels: Sequence[str], centred: bool = False) -> pd.DataFrame:
+    """Mean embedding of each class, tidy: what `figures.barcodes` draws.
+
+    Parameters
+    ----------
+    X : numpy.ndarray, shape (n, d), float32
+    labels : sequence of n
+    centred : bool, default False
+        Subtract the mean of the class means, so that only what differs is left.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``label``, ``dimension`` (from 0), ``value``.
+    """
+    means = _means(X, labels, centred)
+    table = means.rename_axis("label").reset_index().melt("label", var_name="dimension")
+    return table.sort_values(["label", "dimension"], kind="stable", ignore_index=True)
+
+
+def class_cosine(X: np.ndarray, labels: Sequence[str], centred: bool = True) -> pd.DataFrame:
+    """Cosine similarity between class means, centred on their own mean: `figures.matrix` draws it.
+
+    Uncentred, every pair is near 1 because embeddings share a large common part.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``row``, ``column`` (classes), ``value`` (-1 to 1).
+    """
+    means = _means(X, labels, centred)
+    unit = means.to_numpy() / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    cosine = pd.DataFrame(unit @ unit.T, index=means.index, columns=means.index)
+    table = cosine.rename_axis("row").reset_index().melt("row", var_name="column")
+    return table.sort_values(["row", "column"], kind="stable", ignore_index=True)
+
+
+def _means(X: np.ndarray, labels: Sequence[str], centred: bool) -> pd.DataFrame:
+    means = pd.DataFrame(_table(X)).astype(float).groupby(np.asarray(labels)).mean()
+    return means - means.mean() if centred else means
+
+
+def _table(X: np.ndarray) -> np.ndarray:
+    """The array, checked: two-dimensional, at least 3 rows and 2 columns, finite."""
+    X = np.asarray(X)
+    if X.ndim != 2 or X.shape[0] < 3 or X.shape[1] < 2 or not np.isfinite(X).all():
+        shape = "with values that are not finite" if X.ndim == 2 else f"of {X.ndim} dimensions"
+        raise EvaluationError(
+            f"embeddings of shape {X.shape} {shape}; expected a finite table of at least 3 rows and "
+            "2 columns. Drop or repair the rows first."
+        )
+    return X

@@ -1,0 +1,104 @@
+"""Kinds of plot that several figures share: forests, grouped bars, lines with bands, point legends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from cryhear.figures.style import (
+    CHANCE,
+    INK,
+    chance_line,
+    errors,
+    fill,
+    groups_of,
+    marks,
+    name_of,
+    parts_of,
+    style_of,
+)
+
+
+def forest(
+    axes: Axes,
+    table: pd.DataFrame,
+    rows: str,
+    series: str | None = None,
+    chance: float | None = None,
+) -> None:
+    """Horizontal dots with intervals, a line for each of `rows`, side by side for each of `series`.
+
+    `table` has ``value`` and may have ``low`` and ``high``, its own ``chance`` for each row, and a
+    ``note`` that stands in the place of a missing value ('not run: gated weights').
+    """
+    names, kinds = groups_of(table, rows), parts_of(table, series)
+    for place, (label, part, style) in enumerate(kinds):
+        offset = (place - (len(kinds) - 1) / 2) * 0.7 / max(len(kinds), 2)
+        y = np.array([names.index(name) for name in part[rows]]) + offset
+        axes.errorbar(
+            part["value"],
+            y,
+            xerr=errors(part),
+            **marks(style, ""),
+            capsize=2.5,
+            label=label,
+            zorder=3,
+        )
+    for name, one in table[table["value"].isna()].groupby(rows, sort=False, observed=True):
+        note = one["note"].iloc[0] if "note" in one else "not run"
+        axes.text(
+            0.02,
+            names.index(name),
+            note,
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            style="italic",
+            color=CHANCE,
+            fontsize=9,
+            bbox={"facecolor": "white", "linewidth": 0, "pad": 1},
+        )
+    if "chance" in table.columns:
+        y = np.array([names.index(name) for name in table[rows]])
+        axes.vlines(
+            table["chance"], y - 0.38, y + 0.38, color=CHANCE, linestyle=(0, (3, 2)), label="chance"
+        )
+    chance_line(axes, chance, "x")
+    axes.set_yticks(range(len(names)), [name_of(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.hlines(np.arange(1, len(names)) - 0.5, 0, 1, transform=axes.get_yaxis_transform(),
+                color="#E6E6E6", linewidth=0.8, zorder=0)  # fmt: skip
+
+
+def forest_height(table: pd.DataFrame, rows: str, series: str | None = None) -> float:
+    """Height in inches that gives every line of `forest` room."""
+    each = 0.3 + (0.13 * (table[series].nunique() - 1) if series else 0)
+    return float(np.clip(1.3 + each * table[rows].nunique(), 2.2, 12.0))
+
+
+def bars(axes: Axes, table: pd.DataFrame, x: str, series: str, value: str = "value") -> None:
+    """Vertical bars in groups along `x`, one a `series`, with intervals where the table has them."""
+    places, kinds = groups_of(table, x), groups_of(table, series)
+    width = 0.8 / len(kinds)
+    for number, kind in enumerate(kinds):
+        part = table[table[series] == kind]
+        at = np.array([places.index(p) for p in part[x]]) + (number - (len(kinds) - 1) / 2) * width
+        style = style_of(kind, kinds)
+        axes.bar(at, part[value], width * 0.92, **fill(style), label=name_of(kind),
+                 yerr=errors(part) if value == "value" else None,
+                 error_kw={"ecolor": INK, "capsize": 2, "linewidth": 1.2})  # fmt: skip
+    axes.set_xticks(range(len(places)), [name_of(place) for place in places])
+
+
+def band_line(
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, style: dict[str, Any], label: str | None
+) -> None:
+    """A line with its interval as a band, from ``low`` and ``high`` where the table has them."""
+    axes.plot(rows[x], rows[y], color=style["color"], linestyle=style["linestyle"], label=label)
+    if {"low", "high"} <= set(rows.columns):
+        axes.fill_between(
+            rows[x].to_numpy(float), rows["low"].to_numpy(float), rows["high"].to_numpy(float),
+            color=style["color"], alpha=0.18, linewidth=0,
+        )  # fmt: skip

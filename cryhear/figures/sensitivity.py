@@ -1,0 +1,225 @@
+"""Figures of controls, sensitivity and robustness, and of our figures beside the original's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cryhear.figures.plots import forest, forest_height
+from cryhear.figures.style import (
+    ACCENT,
+    CHANCE,
+    INK,
+    chance_line,
+    drawn,
+    errors,
+    groups_of,
+    legend,
+    name_of,
+    new,
+    parts_of,
+)
+
+
+@drawn("factor", "level", "value")
+def specification_curve(
+    table: pd.DataFrame, x_label: str = "Macro AUC at L3", chance: float | None = 0.5
+) -> Figure:
+    """Every specification in order of its score; the primary one marked, the best one only named.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``factor``, ``level`` (what was changed, to what), ``value``; optionally ``low``, ``high`` and
+        ``primary`` (bool).
+    """
+    rows = table.sort_values("value", kind="stable").reset_index(drop=True)
+    figure, axes = new(height=1.4 + 0.24 * len(rows))
+    primary = rows["primary"].to_numpy(bool) if "primary" in rows else np.zeros(len(rows), bool)
+    others = rows[~primary]
+    axes.errorbar(
+        others["value"],
+        np.flatnonzero(~primary),
+        xerr=errors(others),
+        color=INK,
+        ecolor="#9A9A9A",
+        marker="o",
+        linestyle="",
+        capsize=2,
+    )
+    if primary.any():
+        axes.errorbar(
+            rows.loc[primary, "value"],
+            np.flatnonzero(primary),
+            xerr=errors(rows[primary]),
+            color=ACCENT,
+            marker="D",
+            markersize=8,
+            linestyle="",
+            capsize=3,
+            label="primary",
+            zorder=4,
+        )
+        for value in rows.loc[primary, "value"]:
+            axes.axvline(value, color=ACCENT, linewidth=0.8, zorder=0)
+    chance_line(axes, chance, "x")
+    names = [f"{name_of(row.factor)}: {name_of(row.level)}" for row in rows.itertuples()]
+    axes.set_yticks(range(len(rows)), names)
+    for tick, bold in zip(axes.get_yticklabels(), primary, strict=True):
+        tick.set_weight("bold" if bold else "normal")
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel(x_label)
+    legend(figure)
+    return figure
+
+
+@drawn("target", "value", "chance")
+def controls(
+    table: pd.DataFrame, x_label: str = "Score", series: str | None = None, zero: bool = False
+) -> Figure:
+    """What else the embeddings know, and whether the pipeline works: each score with its own chance.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``target`` ('infant', 'platform', 'planted signal', ...), ``value``, ``chance`` (the row's own, in
+        the same unit), optionally ``low``, ``high``, ``note`` and the column named by `series`.
+    """
+    figure, axes = new(height=forest_height(table, "target", series))
+    forest(axes, table, "target", series)
+    axes.set_xlabel(x_label)
+    if zero:
+        axes.set_xlim(left=0)
+    legend(figure)
+    return figure
+
+
+@drawn("severity", "value")
+def robustness(
+    table: pd.DataFrame,
+    x_label: str = "Signal-to-noise ratio (dB)",
+    y_label: str = "Macro AUC",
+    series: str | None = None,
+    chance: float | None = 0.5,
+) -> Figure:
+    """Score or agreement as recordings get worse: by noise, level, band or codec.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``severity`` (float with a unit, such as dB; or text, in order, such as codecs), ``value``,
+        optionally ``low``, ``high`` and the column named by `series`.
+    """
+    figure, axes = new(height=3.6)
+    kinds = parts_of(table, series)
+    ordered = not pd.api.types.is_numeric_dtype(table["severity"])
+    steps = groups_of(table, "severity")
+    for place, (label, part, style) in enumerate(kinds):
+        rows = part if ordered else part.sort_values("severity")
+        shift = (place - (len(kinds) - 1) / 2) * 0.12
+        if ordered:
+            at = [steps.index(step) + shift for step in rows["severity"]]
+        else:  # a little apart, so that intervals do not hide each other
+            at = rows["severity"] + shift * 0.1 * (max(steps) - min(steps))
+        axes.errorbar(
+            at,
+            rows["value"],
+            yerr=errors(rows),
+            color=style["color"],
+            marker=style["marker"],
+            capsize=2,
+            linestyle="" if ordered else style["linestyle"],
+            label=label,
+        )
+    if ordered:
+        axes.set_xticks(range(len(steps)), [name_of(s).replace(" ", "\n") for s in steps])
+        axes.set_xlim(-0.5, len(steps) - 0.5)
+    chance_line(axes, chance)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    legend(figure)
+    return figure
+
+
+@drawn("source", "score")
+def out_of_distribution(
+    table: pd.DataFrame,
+    threshold: float | None = None,
+    x_label: str = "Distance from the training cries",
+) -> Figure:
+    """Scores of sounds that are no cry beside those of cries, as boxes.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``source`` ('cries, held out', 'dog', 'rain', ...), ``score`` (float; larger is stranger).
+    threshold : float, optional
+        Score above which a recording is called out of distribution.
+    """
+    sources = groups_of(table, "source")
+    values = [table.loc[table["source"] == source, "score"].to_numpy(float) for source in sources]
+    figure, axes = new(height=1.3 + 0.34 * len(sources))
+    boxes = axes.boxplot(values, orientation="horizontal", widths=0.6, patch_artist=True,
+                         medianprops={"color": INK, "linewidth": 2},
+                         flierprops={"marker": ".", "markersize": 3, "alpha": 0.5})  # fmt: skip
+    for box, source in zip(boxes["boxes"], sources, strict=True):
+        cry = "cries" in str(source)
+        box.set(facecolor=ACCENT if cry else "#CFCFCF", hatch="" if cry else "///", alpha=0.8)
+    chance_line(axes, threshold, "x", "threshold")
+    axes.set_yticks(
+        range(1, len(sources) + 1),
+        [f"{name_of(s)} ({len(v)})" for s, v in zip(sources, values, strict=True)],
+    )
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label)
+    legend(figure)
+    return figure
+
+
+@drawn("quantity", "original", "ours")
+def beside_original(table: pd.DataFrame, x_label: str = "Score") -> Figure:
+    """The original's figures beside ours, joined by a line.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``quantity``, ``original``, ``ours`` (missing where there is none), optionally ``low``, ``high``
+        (interval of ours) and ``infants`` (ours with no infant on both sides).
+    """
+    figure, axes = new(height=1.4 + 0.3 * len(table))
+    at = np.arange(len(table))
+    axes.hlines(at, table["original"], table["ours"], color="#B8B8B8", linewidth=2)
+    axes.plot(
+        table["original"],
+        at,
+        color=CHANCE,
+        marker="s",
+        markerfacecolor="white",
+        linestyle="",
+        markersize=7,
+        label="original study",
+    )
+    axes.errorbar(
+        table["ours"],
+        at,
+        xerr=errors(table.rename(columns={"ours": "value"})),
+        color=INK,
+        marker="o",
+        linestyle="",
+        capsize=2,
+        label="this study, same protocol",
+    )
+    if "infants" in table:
+        axes.plot(
+            table["infants"],
+            at,
+            color=ACCENT,
+            marker="D",
+            linestyle="",
+            label="this study, infants apart",
+        )
+    axes.set_yticks(at, map(name_of, table["quantity"]))
+    axes.set_ylim(len(table) - 0.5, -0.5)
+    axes.set_xlabel(x_label)
+    legend(figure)
+    return figure

@@ -1,0 +1,249 @@
+"""What every figure shares: class styles, checked input, chance lines, intervals, legends, SVG bytes.
+
+Figures are `matplotlib.figure.Figure` objects made without pyplot, so drawing touches no global
+state. They are white in both of the book's themes, 6.4 inches wide, and told apart in grey by marker,
+line style or hatch as well as by colour.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from cryhear.errors import EvaluationError
+from cryhear.labels import CLASSES
+
+CLASS_STYLE: dict[str, dict[str, str]] = {
+    "pain": {"color": "#D55E00", "marker": "o", "linestyle": "-", "hatch": ""},
+    "hunger": {"color": "#0072B2", "marker": "s", "linestyle": "--", "hatch": "///"},
+    "neurological": {"color": "#009E73", "marker": "^", "linestyle": "-.", "hatch": "..."},
+}
+"""Okabe and Ito's colour-blind-safe vermilion, blue and green: the same for a class everywhere."""
+
+UNLABELLED = {"color": "#999999", "marker": ".", "linestyle": ":", "hatch": "xxx"}
+"""Style of whatever is no class: unlabelled recordings, infants with too few, unknown platforms."""
+
+SERIES: tuple[dict[str, str], ...] = (
+    {"color": "#333333", "marker": "o", "linestyle": "-", "hatch": ""},
+    {"color": "#B85C9E", "marker": "D", "linestyle": "--", "hatch": "///"},
+    {"color": "#D99A00", "marker": "v", "linestyle": "-.", "hatch": "..."},
+    {"color": "#4FA3D9", "marker": "P", "linestyle": ":", "hatch": "\\\\\\"},
+    {"color": "#7A68C7", "marker": "X", "linestyle": (0, (6, 1, 1, 1)), "hatch": "xxx"},  # type: ignore[dict-item]
+    {"color": "#8A6D3B", "marker": "<", "linestyle": (0, (1, 1)), "hatch": "+++"},  # type: ignore[dict-item]
+)
+"""Styles of anything but a class (models, parts, platforms); no colour of a class among them."""
+
+PARTS = ("train", "validation", "test", "holdout", "all")
+"""Parts of the four-way split in the order they are drawn."""
+
+NAMES = {
+    "": "unknown",
+    "ios": "iOS",
+    "android": "Android",
+    "hear": "HeAR",
+    "hear-pytorch": "HeAR (PyTorch)",
+    "yamnet": "YAMNet",
+    "egemaps": "eGeMAPS",
+    "logmel": "log-mel",
+    "svm_rbf": "SVM (RBF)",
+    "mlp": "MLP",
+}
+"""How names of the study's tables are written in figures, where it is not as they are."""
+
+INK, CHANCE = "#222222", "#6B6B6B"
+ACCENT = "#B85C9E"
+"""Colour of the one value a figure is about: the observed score, the primary cell."""
+
+WIDTH = 6.4
+"""Width of a figure in inches: one column, so that 9 pt text survives a phone."""
+
+RC: Any = {
+    "font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10,
+    "xtick.labelsize": 9, "ytick.labelsize": 9, "legend.fontsize": 9, "axes.grid": False,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
+    "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+    "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
+    "savefig.pad_inches": 0.08, "legend.frameon": False, "lines.linewidth": 1.6,
+    "hatch.linewidth": 0.6, "hatch.color": "white", "lines.markersize": 5,
+    # Outlines, not text: the book is read where DejaVu Sans is missing, and labels must still fit.
+    "svg.fonttype": "path", "svg.hashsalt": "cryhear", "text.parse_math": False,
+}  # fmt: skip
+
+
+class StudyFigure(Figure):
+    """A figure that is saved under the study's settings, so that equal tables give equal bytes."""
+
+    def savefig(self, *arguments: Any, **options: Any) -> None:
+        """Save as `Figure.savefig` does, with a fixed hash salt, outlined text and no date."""
+        with rc_context(RC):
+            super().savefig(*arguments, **options)
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """SVG of a figure: the same bytes for the same table on the same version of matplotlib."""
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight"
+    )
+    return buffer.getvalue()
+
+
+def png_bytes(figure: Figure, dpi: int = 160) -> bytes:
+    """PNG of a figure at `dpi` dots an inch, without metadata."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None}, dpi=dpi, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def drawn(*columns: str) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
+    """Decorate a figure function: check its table's columns, draw under the study's settings.
+
+    The checked names are kept as ``function.columns``.
+
+    Raises
+    ------
+    EvaluationError
+        When called with a table that is empty or lacks one of `columns`.
+    """
+
+    def decorate(function: Callable[..., Figure]) -> Callable[..., Figure]:
+        @functools.wraps(function)
+        def checked(table: pd.DataFrame, *arguments: Any, **options: Any) -> Figure:
+            require(table, columns, function.__name__)
+            with rc_context(RC):
+                return function(table, *arguments, **options)
+
+        checked.columns = columns  # type: ignore[attr-defined]
+        return checked
+
+    return decorate
+
+
+def require(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
+    """Refuse a table that is empty or lacks a column, saying which."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise EvaluationError(
+            f"figure {name} got a table without {', '.join(missing)} (it has "
+            f"{', '.join(map(str, table.columns))}); expected the columns {', '.join(columns)}. "
+            "Rename or compute them first."
+        )
+    if table.empty:
+        raise EvaluationError(
+            f"figure {name} got a table of no rows; expected at least one. Leave the figure out, and say why."
+        )
+
+
+def new(rows: int = 1, columns: int = 1, height: float = 4.0, **options: Any) -> tuple[Figure, Any]:
+    """A white figure of the book's width and its axes (one, or an array of them)."""
+    figure = StudyFigure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def marks(style: dict[str, Any], linestyle: str | None = None) -> dict[str, Any]:
+    """Colour, marker and line style of a style; '' for `linestyle` draws markers alone."""
+    line = style["linestyle"] if linestyle is None else linestyle
+    return {"color": style["color"], "marker": style["marker"], "linestyle": line}
+
+
+def fill(style: dict[str, Any]) -> dict[str, Any]:
+    """Colour and hatch of a style, for bars and areas."""
+    return {"color": style["color"], "hatch": style["hatch"]}
+
+
+def style_of(group: Any, groups: Sequence[Any] = ()) -> dict[str, Any]:
+    """Style of a class by its name, of anything else by its place among `groups`."""
+    if group in CLASS_STYLE:
+        return dict(CLASS_STYLE[group])
+    others = [other for other in groups if other not in CLASS_STYLE and other not in ("", "other")]
+    return dict(SERIES[others.index(group) % len(SERIES)] if group in others else UNLABELLED)
+
+
+def groups_of(table: pd.DataFrame, column: str) -> list[Any]:
+    """Distinct values: classes and parts in their fixed order, numbers sorted, the rest as they come."""
+    found = list(pd.unique(table[column]))
+    if pd.api.types.is_numeric_dtype(table[column]):
+        return sorted(found)
+    if set(found) <= set(PARTS):
+        return [part for part in PARTS if part in found]
+    if isinstance(table[column].dtype, pd.CategoricalDtype):
+        found = [value for value in table[column].cat.categories if value in found]
+    rest = [value for value in found if value not in CLASSES and value != ""]
+    return [c for c in CLASSES if c in found] + rest + ([""] if "" in found else [])
+
+
+def parts_of(
+    table: pd.DataFrame, series: str | None
+) -> list[tuple[str | None, pd.DataFrame, dict[str, Any]]]:
+    """Legend name (None for a single unnamed series), rows and style of each series of a table."""
+    if series is None or series not in table.columns:
+        return [(None, table, dict(SERIES[0]))]
+    kinds = groups_of(table, series)
+    return [(name_of(kind), table[table[series] == kind], style_of(kind, kinds)) for kind in kinds]
+
+
+def name_of(group: Any) -> str:
+    """A group's name as drawn: `NAMES`, else with its underscores as spaces."""
+    return NAMES.get(group, str(group).replace("_", " "))
+
+
+def chance_line(axes: Axes, value: float | None, across: str = "y", label: str = "chance") -> None:
+    """Grey dashed line at the score that knowing nothing would reach."""
+    if value is not None:
+        line = axes.axhline if across == "y" else axes.axvline
+        line(value, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2, zorder=1, label=label)
+
+
+def errors(rows: pd.DataFrame) -> np.ndarray | None:
+    """Lengths below and above ``value`` from ``low`` and ``high``, float64 [2, n]; None without."""
+    if not {"low", "high"} <= set(rows.columns):
+        return None
+    value = rows["value"].to_numpy(float)
+    # An interval that misses its own estimate (a bootstrap's can) still starts at the estimate.
+    below = np.clip(value - rows["low"].to_numpy(float), 0, None)
+    above = np.clip(rows["high"].to_numpy(float) - value, 0, None)
+    return np.vstack([below, above])
+
+
+def legend(figure: Figure, title: str | None = None) -> None:
+    """One legend below all axes, each name once: it never covers data."""
+    entries: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    handles_below(figure, list(entries.values()), list(entries), title)
+
+
+def handles_below(
+    figure: Figure, handles: list[Any], labels: list[str], title: str | None = None
+) -> None:
+    """Legend of the given handles below all axes, in as many columns as fit the width."""
+    if labels:
+        columns = max(1, min(len(labels), 78 // (max(map(len, labels)) + 7)))
+        if sum(len(label) + 6 for label in labels) <= 84:
+            columns = len(labels)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title)
+
+
+def class_handles(
+    kind: str = "patch", groups: Sequence[str] = CLASSES
+) -> tuple[list[Any], list[str]]:
+    """Legend handles of classes (or other groups) as hatched patches or as markers, with names."""
+    made: list[Any] = []
+    for group in groups:
+        style = style_of(group, groups)
+        if kind == "patch":
+            made.append(Patch(facecolor=style["color"], hatch=style["hatch"], edgecolor="white"))
+        else:
+            made.append(Line2D([], [], **marks(style, "")))
+    return made, [name_of(group) for group in groups]

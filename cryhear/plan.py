@@ -1,0 +1,215 @@
+"""What a study consists of: its chapters, and the files and parameters each of them depends on.
+
+The Snakefile asks `Plan`; Snakemake decides from its answers what must run again.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cryhear
+from cryhear import params
+from cryhear.chapters import CHAPTERS
+from cryhear.errors import StudyError
+from cryhear.files import existing, read_json, write_json
+
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the Snakefile needs to know of a study: its chapters and the files each depends on."""
+
+    study: params.Study
+    chapters: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) -> Plan:
+        """Check a study's parameters and plan it.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is unknown, mistyped or out of range.
+        StudyError
+            If a chapter it names or a folder it starts from is not there.
+        """
+        study = params.load(path, overrides)
+        _check_source(study)
+        return cls(study, chapters_of(study))
+
+    def write(self) -> Plan:
+        """Keep the study's parameters in its run's ``params.json``, which every job reads."""
+        # Only what was set: a chapter inherits the shared keys it was not given itself.
+        content = self.study.model_dump(mode="json", exclude_unset=True)
+        if not self.params.exists() or read_json(self.params) != content:
+            write_json(self.params, content)
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.study.folder
+
+    @property
+    def params(self) -> Path:
+        """The run's resolved parameters."""
+        return self.folder / "params.json"
+
+    @property
+    def made(self) -> list[str]:
+        """Derived tables this study makes itself; empty if it starts from given ones."""
+        if self.study.source.derived:
+            return []
+        names = ["manifest.parquet", "provenance.json"]
+        kinds = ["clips", *(["variants"] if self.study.embed.variants else [])]
+        names += [f"{kind}/{r}.parquet" for kind in kinds for r in self.study.representations]
+        return [(self.study.derived / name).as_posix() for name in names]
+
+    def shards(self) -> list[str]:
+        """Pieces of the embedding that run side by side."""
+        n = self.study.embed.shards
+        kinds = ["clips", *(["variants"] if self.study.embed.variants else [])]
+        folder = self.study.derived / "shards"
+        return [
+            (folder / kind / f"{representation}.{i}of{n}.parquet").as_posix()
+            for kind in kinds
+            for representation in self.study.representations
+            for i in range(n)
+        ]
+
+    def chapter_inputs(self, chapter: str) -> list[str]:
+        """Files a chapter depends on; none of them holds a time."""
+        notebook = Path("notebooks") / f"{chapter}.ipynb"
+        earlier = [
+            self.folder / name / part
+            for name in CHAPTERS[chapter]
+            for part in ("ledger.json", "artefacts.json")
+        ]
+        tables = [Path(p) for p in self.made] or data_files(self.study.derived)
+        modules = import_closure(_notebook_imports(notebook))
+        lock = [p for p in (Path("requirements.lock"),) if p.exists()]
+        return [p.as_posix() for p in (notebook, *earlier, *tables, *modules, *lock)]
+
+    def chapter_parameters(self, chapter: str) -> str:
+        """The chapter's own parameters as text: Snakemake runs it again when they change."""
+        return json.dumps(self.study.chapter_parameters(chapter), sort_keys=True)
+
+    def part(self, *names: str) -> str:
+        """Parts of the study's parameters as text, for the rules that depend on them."""
+        return self.study.model_dump_json(include=set(names))
+
+    def listing(self) -> str:
+        """Digest of the recordings' names, sizes and dates: a new recording changes it."""
+        digest = hashlib.sha256()
+        for root in map(Path, self.study.source.roots):
+            for path in sorted(p for p in root.rglob("*") if p.is_file()):
+                stat = path.stat()
+                digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def book_inputs(self) -> list[str]:
+        """Files the run's book depends on."""
+        found = [self.folder / name / "artefacts.json" for name in self.chapters]
+        found += [p for p in sorted(Path("book").glob("*")) if p.is_file()]
+        found += [p for p in sorted(Path("book/_static").rglob("*")) if p.is_file()]
+        found += [Path("_config.yml"), Path("_toc.yml")]
+        found += [PACKAGE / f"{name}.py" for name in ("book", "execute", "numrole", "mathml")]
+        return [p.as_posix() for p in found]
+
+
+def chapters_of(study: params.Study) -> tuple[str, ...]:
+    """The chapters a study runs, in order: those it names and those they read, or all there are."""
+    there = [name for name in CHAPTERS if (Path("notebooks") / f"{name}.ipynb").exists()]
+    wanted = set(study.chapters or there)
+    unknown = sorted(wanted - set(there))
+    if unknown:
+        raise StudyError(
+            f"chapters names {', '.join(unknown)}; there are {', '.join(there) or 'none'}"
+        )
+    for name in reversed(CHAPTERS):
+        if name in wanted:
+            wanted.update(CHAPTERS[name])
+    return tuple(name for name in CHAPTERS if name in wanted)
+
+
+def data_files(folder: Path) -> list[Path]:
+    """Tables and records of a folder of derived data."""
+    return sorted(p for p in folder.rglob("*") if p.suffix in (".parquet", ".json"))
+
+
+def import_closure(modules: Iterable[str]) -> list[Path]:
+    """Source files of `cryhear` modules and of every `cryhear` module they import, at any depth.
+
+    Parameters
+    ----------
+    modules : iterable of str
+        Names below the package: ``explore``, ``embedding.store``.
+    """
+    waiting, seen = list(modules), set()
+    while waiting:
+        for path in _sources(waiting.pop()):
+            if path not in seen:
+                seen.add(path)
+                waiting += _imports(ast.parse(path.read_text(encoding="utf-8")))
+    return sorted(seen)
+
+
+def _sources(module: str) -> list[Path]:
+    path = PACKAGE.joinpath(*module.split("."))
+    if path.is_dir():
+        # A package may load its modules by name, so all of them count.
+        return sorted(path.rglob("*.py"))
+    return [path.with_suffix(".py")] if path.with_suffix(".py").exists() else []
+
+
+def _imports(tree: ast.AST) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [
+                a.name.removeprefix("cryhear.") for a in node.names if a.name.startswith("cryhear.")
+            ]
+        elif isinstance(node, ast.ImportFrom) and node.module == "cryhear":
+            found += [_home(alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cryhear."):
+            below = str(node.module).removeprefix("cryhear.")
+            names = [f"{below}.{alias.name}" for alias in node.names]
+            found += [name for name in names if _sources(name)] or [below]
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "cryhear"
+        ):
+            found.append(_home(node.attr))
+    return found
+
+
+def _home(name: str) -> str:
+    return cryhear._HOMES.get(name, name).partition(":")[0]
+
+
+def _notebook_imports(notebook: Path) -> list[str]:
+    cells = json.loads(existing(notebook).read_text(encoding="utf-8"))["cells"]
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    lines = "\n".join(code).splitlines()
+    return _imports(
+        ast.parse("\n".join(line for line in lines if not line.lstrip().startswith(("%", "!"))))
+    )
+
+
+def _check_source(study: params.Study) -> None:
+    folders = study.source.roots or ([study.source.derived] if study.source.derived else [])
+    missing = [name for name in folders if not Path(name).is_dir()]
+    if missing:
+        raise StudyError(
+            f"study {study.name!r} starts from {', '.join(missing)}, which is not a folder here. "
+            "Give a folder that exists under `source`."
+        )

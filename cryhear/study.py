@@ -1,0 +1,243 @@
+"""Run a study: Snakemake brings it up to date; this module shows its progress and says how it ended.
+
+At the end it says what ran, what was re-used and where the book is; on a failure, the failed chapter's
+own message, last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cryhear.errors import CryhearError, StudyError
+from cryhear.plan import PACKAGE, Plan
+
+MARK = "cryhear stopped: "
+"""What a job prints before its message, so that the message is found at the end of its log."""
+
+CHECKSUM_BYTES = "200MB"
+"""Files up to this size count by content, not by date: all of `data/` and a corpus' tables."""
+
+POLL_S = 0.2
+
+
+def report(
+    path: str | os.PathLike[str], cores: int | None = None, overrides: dict[str, Any] | None = None
+) -> Path:
+    """Run a study, build its book, and put the book at ``_build/html``.
+
+    Returns
+    -------
+    pathlib.Path
+        The book's first page.
+    """
+    plan = Plan.of(path, overrides)
+    _bring_up_to_date(plan, "book", cores)
+    made, shown = plan.folder / "html", Path("_build/html")
+    stamp = f"{plan.study.name} {(made / 'index.html').stat().st_mtime_ns}"
+    if not (shown / ".run").exists() or (shown / ".run").read_text(encoding="utf-8") != stamp:
+        shutil.rmtree(shown, ignore_errors=True)
+        shutil.copytree(made, shown)
+        (shown / ".run").write_text(stamp, encoding="utf-8")
+    print(f"The book: {(shown / 'index.html').resolve()}")
+    return shown / "index.html"
+
+
+def run(
+    path: str | os.PathLike[str], cores: int | None = None, overrides: dict[str, Any] | None = None
+) -> Path:
+    """Run a study's chapters, without its book, and return the run's folder."""
+    plan = Plan.of(path, overrides)
+    _bring_up_to_date(plan, "chapters", cores)
+    print(f"The run: {plan.folder.resolve()}")
+    return plan.folder
+
+
+def derive(
+    path: str | os.PathLike[str], cores: int | None = None, overrides: dict[str, Any] | None = None
+) -> Path:
+    """Make a study's derived tables from its recordings and return their folder."""
+    plan = Plan.of(path, overrides)
+    if not plan.made:
+        raise StudyError(
+            f"{path} starts from derived tables; give `source.roots` to make them anew"
+        )
+    _bring_up_to_date(plan, "derived", cores)
+    return plan.study.derived
+
+
+def _bring_up_to_date(plan: Plan, target: str, cores: int | None) -> None:
+    started = time.monotonic()
+    with _only_one(plan.folder) as lock:
+        plan.write()
+        log = plan.folder / "snakemake.log"
+        progress = _Progress(log)
+        code = _snakemake(plan, target, cores or os.cpu_count() or 1, log, lock, progress)
+    if code:
+        raise StudyError(_failure(log))
+    print(progress.summary(plan, target, time.monotonic() - started))
+
+
+def _snakemake(
+    plan: Plan, target: str, cores: int, log: Path, lock: int, progress: _Progress
+) -> int:
+    command = [sys.executable, "-m", "snakemake", target, "--cores", str(cores), "--nocolor"]
+    # Our own lock goes away with its owner; Snakemake's would outlive a killed run.
+    command += ["--nolock", "--rerun-incomplete", "--max-checksum-file-size", CHECKSUM_BYTES]
+    command += ["--config", f"params={plan.params.as_posix()}"]
+    with open(log, "w", encoding="utf-8") as out:
+        child = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, env=environment(), pass_fds=(lock,)
+        )
+        try:
+            while child.poll() is None:
+                progress.update()
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            child.wait()
+            raise
+        finally:
+            progress.update()
+            progress.close()
+    return child.returncode
+
+
+def environment() -> dict[str, str]:
+    """Environment of the jobs: this package importable, one thread each so that sums are repeatable."""
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, **threads, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "MPLBACKEND": "agg"}
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[int]:
+    """Hold the run's folder; the lock ends with the processes that hold it, however they end."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudyError(
+                f"{folder} is being made by another process; wait for it, or end it and run again: "
+                "what it finished is kept"
+            ) from None
+        yield handle.fileno()
+
+
+class _Progress:
+    """Reads Snakemake's log: which jobs there are, which are done, which ran."""
+
+    def __init__(self, log: Path) -> None:
+        from tqdm import tqdm
+
+        self.log = log
+        self.read = 0
+        self.names: dict[str, str] = {}
+        self.ran: list[str] = []
+        self.nothing = False
+        self.bar = tqdm(total=0, unit="step", disable=None, leave=False, dynamic_ncols=True)
+
+    def update(self) -> None:
+        """Take in what was logged since."""
+        if not self.log.exists():
+            return
+        with open(self.log, encoding="utf-8", errors="replace") as handle:
+            handle.seek(self.read)
+            text = handle.read()
+        whole = text[: text.rfind("\n") + 1]
+        self.read += len(whole.encode("utf-8"))
+        for line in whole.splitlines():
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        if match := re.match(r"Job (\d+): (.+)", line):
+            self.names[match[1]] = match[2]
+            self.bar.set_description_str(match[2])
+        elif match := re.match(r"Finished jobid: (\d+) ", line):
+            if name := self.names.get(match[1]):
+                self.ran.append(name)
+                if self.bar.disable:
+                    print(f"done: {name}", flush=True)
+        elif match := re.match(r"(\d+) of (\d+) steps", line):
+            # The last step is Snakemake's own collecting rule.
+            self.bar.total = int(match[2]) - 1
+            self.bar.n = min(int(match[1]), self.bar.total)
+            self.bar.refresh()
+        elif line.startswith("Nothing to be done"):
+            self.nothing = True
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.bar.close()
+
+    def summary(self, plan: Plan, target: str, seconds: float) -> str:
+        """What ran and what was re-used."""
+        chapters = [] if target == "derived" else [f"chapter {name}" for name in plan.chapters]
+        steps = [*chapters, *(["the book"] if target == "book" else [])]
+        reused = [name for name in steps if name not in self.ran]
+        if self.nothing or not self.ran:
+            return f"Nothing to do: {len(steps)} steps are up to date ({seconds:.1f} s)."
+        lines = [f"Ran {len(self.ran)} steps in {seconds:.0f} s: {', '.join(self.ran)}."]
+        if reused:
+            lines.append(f"Re-used: {', '.join(reused)}.")
+        return "\n".join(lines)
+
+
+def _failure(log: Path) -> str:
+    """The failed jobs' own messages; failing those, the end of Snakemake's log."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    messages = []
+    for path in dict.fromkeys(re.findall(r"^ +log: (\S+) \(check log", text, re.M)):
+        found = (
+            Path(path).read_text(encoding="utf-8", errors="replace") if Path(path).exists() else ""
+        )
+        if MARK in found:
+            messages.append(found.rpartition(MARK)[2].strip())
+        elif said := [line for line in found.splitlines() if line.strip() and "%|" not in line]:
+            messages.append("\n".join(said[-3:]) + f"\n(more in {path})")
+    if ended := re.findall(r"died with <Signals\.(\w+)", text):
+        messages.append(
+            f"A job was ended from outside ({ended[0]}): run again, it goes on where it stopped."
+        )
+    if messages:
+        return "\n".join(messages)
+    lines = [line for line in text.splitlines() if line.strip()][-8:]
+    return "\n".join([*lines, f"Snakemake stopped; its log is {log}"])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the Snakefile's rules: ``python -m cryhear.study chapter PARAMS CHAPTER``."""
+    from cryhear import book, execute
+
+    parser = argparse.ArgumentParser(prog="python -m cryhear.study")
+    steps = parser.add_subparsers(dest="step", required=True)
+    for name in ("chapter", "book"):
+        step = steps.add_parser(name)
+        step.add_argument("params", type=Path)
+        if name == "chapter":
+            step.add_argument("chapter")
+    given = parser.parse_args(arguments)
+    try:
+        if given.step == "chapter":
+            execute.run_chapter(given.params, given.chapter)
+        else:
+            book.build(given.params.parent, given.params.parent)
+    except CryhearError as error:
+        print(f"{MARK}{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

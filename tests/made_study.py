@@ -1,0 +1,34 @@
+"""A small study set made from random numbers, for tests of protocols and inference."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from cryhear.labels import CLASSES
+
+
+def study(infants=60, seed=0, identity=0.0, dimension=8):
+    """A small study set: infants of 1 to 6 recordings, two platforms, features of the infant."""
+    rng = np.random.default_rng(seed)
+    infant = np.repeat(np.arange(infants), rng.integers(1, 7, infants))
+    # An infant's recordings mostly share a label, as in the real corpus.
+    y = np.where(
+        rng.random(len(infant)) < 0.8, (infant % 5).clip(0, 2), rng.integers(0, 3, len(infant))
+    )
+    X = rng.normal(size=(len(infant), dimension))
+    X += identity * rng.normal(size=(infants, dimension))[infant]
+    recordings = pd.DataFrame(
+        {
+            "recording": [f"{i:016x}" for i in rng.permutation(len(infant))],
+            "infant": [f"i{i:03d}" for i in infant],
+            "platform": np.where(rng.random(infants) < 0.4, "ios", "android")[infant],
+            "label": np.array(CLASSES)[y],
+            "y": y,
+        }
+    )
+    return SimpleNamespace(
+        recordings=recordings, X=X.astype(np.float32), y=y, set="uploads", representation="made"
+    )
