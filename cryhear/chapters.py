@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 import types
 from importlib.metadata import PackageNotFoundError, version
@@ -224,7 +225,7 @@ class Run:
             "caption": caption,
             "n": len(table),
         }
-        shown = table.style.format(precision=3, escape="html", na_rep="").hide(axis="index")
+        shown = table.style.format(_cell, escape="html", na_rep="").hide(axis="index")
         # A style's element ids are random unless named, and would change the page at every run.
         return shown.set_uuid(name).set_caption(caption)
 
@@ -246,6 +247,15 @@ class Run:
     def _csv(self, name: str, table: pd.DataFrame) -> None:
         with atomic(self.folder / "tables" / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _cell(value: Any) -> Any:
+    """A table's cell for people: whole numbers as such, others to three significant figures."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    if value == round(value) or abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
 
 
 def _show(path: Path, name: str) -> None:

@@ -62,9 +62,10 @@ SPACES: dict[str, dict[str, dict[str, Any]]] = {
             "max_features": ["sqrt", "log2", 0.1],
         },
         "gradient_boosting": {
-            "max_iter": [25, 50, 100],
-            "learning_rate": loguniform(0.02, 0.2),
-            "max_leaf_nodes": randint(3, 17),
+            "max_iter": [15, 30, 60],
+            "max_bins": [64],
+            "learning_rate": loguniform(0.03, 0.3),
+            "max_leaf_nodes": randint(3, 9),
             "min_samples_leaf": randint(5, 41),
             "l2_regularization": loguniform(1e-3, 1e2),
         },

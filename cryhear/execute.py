@@ -167,7 +167,7 @@ def _record_timings(folder: Path) -> None:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    left_out = {"notebook.ipynb", "timings.json", "artefacts.json"}
+    left_out = {"notebook.ipynb", "timings.json", "side.json", "artefacts.json"}
     files = (p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith("."))
     return {p.relative_to(folder).as_posix(): sha256_of(p) for p in files if p.name not in left_out}
 
@@ -194,13 +194,26 @@ def clean(notebook: NotebookNode, chapter: str, ledger: dict[str, Any]) -> Noteb
         if "injected-parameters" in tags and not _keep_changed(cell, defaults):
             continue
         _clean_cell(cell, len(cells), chapter, ledger)
-        cells.append(cell)
+        if _joins(cells, cell):
+            cells[-1].source += "\n\n" + cell.source
+            cells[-1].outputs += cell.outputs
+        else:
+            cells.append(cell)
     page.cells = cells
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     page.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     if "cryhear" in notebook.metadata:
         page.metadata["cryhear"] = notebook.metadata["cryhear"]
     return page
+
+
+def _joins(before: list[NotebookNode], cell: NotebookNode) -> bool:
+    """Whether a cell continues the code above it: one fold a step, however many cells it took."""
+    folded = [
+        c.cell_type == "code" and "hide-input" in c.metadata.get("tags", [])
+        for c in (*before[-1:], cell)
+    ]
+    return len(folded) == 2 and all(folded)
 
 
 def _keep_changed(cell: NotebookNode, defaults: dict[str, Any]) -> bool:
@@ -214,6 +227,9 @@ def _keep_changed(cell: NotebookNode, defaults: dict[str, Any]) -> bool:
 
 def _clean_cell(cell: NotebookNode, index: int, chapter: str, ledger: dict[str, Any]) -> None:
     tags = [tag for tag in cell.metadata.get("tags", []) if tag in KEPT_TAGS]
+    if cell.cell_type == "code" and "parameters" not in tags:
+        # Results first: a reader unfolds the code of a step, a re-runner opens the notebook.
+        tags = [*tags, "hide-input"] if "hide-input" not in tags else tags
     cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
     cell["id"] = f"cell-{index:02d}"
     if cell.cell_type != "code":

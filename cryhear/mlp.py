@@ -58,7 +58,7 @@ class MLPSettings(Section):
         15, description="epochs without a better validation loss before stopping"
     )
     pca_variance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        0.95, description="share of variance kept, as for the classical models; null for no PCA"
+        0.95, description="share of variance kept; null for no PCA"
     )
     validation_folds: Annotated[int, Field(ge=2, le=50)] = Field(
         6, description="one of so many folds of the rows stops early where no rows are given to"
@@ -175,10 +175,7 @@ def _transformed(preprocess: Pipeline, X: np.ndarray) -> np.ndarray:
 def make_mlp(settings: MLPSettings | Mapping[str, Any] | None = None, seed: int = 0) -> MLP:
     """An unfitted perceptron; settings given as a dictionary are checked first.
 
-    Raises
-    ------
-    ParameterError
-        Naming the setting that is unknown or out of range.
+    Raises ParameterError naming a setting that is unknown or out of range.
     """
     if settings is None or isinstance(settings, MLPSettings):
         return MLP(settings, seed)
@@ -228,15 +225,15 @@ def search_mlp(
     Parameters
     ----------
     X, y, groups, validation
-        As in :meth:`MLP.fit`; every trial shares one preprocessing and one validation part.
+        As in :meth:`MLP.fit`; trials share one preprocessing and one validation part.
     preset : {'default', 'original'}
-        What ranks: log loss with every class weighing the same, or accuracy; and the batch size.
+        What ranks (class-weighted log loss, or accuracy), and the batch size.
     trials, epochs : int
         Trainings, and epochs of each.
     dropout : (float, float)
         Range searched.
     settings : MLPSettings, optional
-        Everything not searched, and the epochs of the final training; None takes the preset's.
+        All that is not searched, epochs of the final training among it.
     """
     base = settings or PRESETS[preset]
     low, high = dropout

@@ -135,7 +135,7 @@ class Chapter(Section):
 class _Labelled(Chapter):
     seed: Seed = Field(42, description="random seed, 0 to 4294967295")
     labels: LabelPreset = Field("original", description="label rules: original or strict")
-    set: Name = Field("uploads", description="uploads, cleaned, or a corpus name")
+    set: Name = Field("uploads", description="uploads, cleaned, a corpus name, or all")
 
 
 class Audit(_Labelled):
@@ -298,8 +298,26 @@ class Leakage(_Labelled):
     refits: Annotated[int, Field(ge=20, le=10000, strict=True)] = Field(
         200, description="refitting bootstraps over infants, 20 to 10000"
     )
+    comparisons: Annotated[int, Field(ge=19, le=100000, strict=True)] = Field(
+        200, description="of these, how many the other representations share, 19 to 100000"
+    )
     power_runs: Annotated[int, Field(ge=2, le=10000, strict=True)] = Field(
-        60, description="simulations an effect size, 2 to 10000"
+        30, description="simulated studies an effect size, 2 to 10000"
+    )
+    coverage_runs: Annotated[int, Field(ge=2, le=10000, strict=True)] = Field(
+        8, description="of these, how many are refitted 20 times for the interval's coverage"
+    )
+    ladder_repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
+        3, description="repeats of each rung of the ladder, 1 to 50"
+    )
+    models: list[Literal["svm_rbf", "mlp"]] = Field(
+        ["svm_rbf", "mlp"], description="models on the ladder beside logistic regression"
+    )
+    model_repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
+        2, description="repeats of those models, 1 to 50"
+    )
+    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
+        2000, description="bootstrap draws over infants, 50 to 100000"
     )
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+import inspect
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,6 @@ from joblib import Parallel, delayed
 
 from cryhear.files import read_table, write_table
 
-CODE = (
-    "linear", "procedure", "estimand", "inference", "power", "protocols", "splits", "baselines",
-    "estimators", "classical", "mlp", "mlp_net", "metrics", "ranking", "leakage",
-)  # fmt: skip
-"""Modules whose code can change what a piece holds."""
-
 
 def gather(
     folder: Path,
@@ -33,7 +29,7 @@ def gather(
     function: Callable[..., pd.DataFrame],
     common: Mapping[str, Any],
     calls: Sequence[Mapping[str, Any]],
-    code: Sequence[str] = CODE,
+    code: Sequence[str] = (),
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
     """Make what is missing, side by side, and read everything back in order.
@@ -51,7 +47,7 @@ def gather(
     calls : sequence of mapping
         What differs from piece to piece: plain values.
     code : sequence of str
-        Modules of this package that the result depends on.
+        Modules of this package, beside the function itself, that the result depends on.
     n_jobs : int, optional
         Processes; as many as there are processors by default.
 
@@ -60,7 +56,8 @@ def gather(
     pandas.DataFrame
         The pieces one after another, index 0 to n - 1.
     """
-    base = [f"{function.__module__}.{function.__qualname__}", *map(code_digest, code)]
+    own = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    base = [f"{function.__module__}.{function.__qualname__}", _code(own), *map(code_digest, code)]
     shared = fingerprint(common)
     paths = []
     for call in calls:
@@ -89,7 +86,10 @@ def fingerprint(value: Any) -> str:
 def code_digest(module: str) -> str:
     """SHA-256 of a module's code; comments and documentation do not count."""
     path = Path(__file__).parent / f"{module}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _code(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _code(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         first = body[0] if isinstance(body, list) and body else None

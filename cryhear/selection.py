@@ -29,7 +29,7 @@ def select(
     manifest : pandas.DataFrame
         Not changed.
     set : str or iterable of str, optional
-        The sets to use; None uses all. Of a recording and its copy in another set used, only the
+        The sets to use; None or 'all' uses all. Of a recording and its copy in another set used, only the
         recording counts.
     labels : str
         A preset of `cryhear.labels.PRESETS`.
@@ -48,7 +48,7 @@ def select(
     """
     table = assign(manifest, labels)
     known = table["set"].unique().tolist()
-    sets = known if set is None else [set] if isinstance(set, str) else list(set)
+    sets = known if set in (None, "all") else [set] if isinstance(set, str) else list(set)
     for name in sets:
         if name not in known:
             raise CorpusError(

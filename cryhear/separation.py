@@ -63,3 +63,42 @@ def separation(
     return {
         "between": between_classes(Z, y), "dealt": middle, "dealt_low": low, "dealt_high": high,
     }  # fmt: skip
+
+
+def neighbour_separation(
+    Z: np.ndarray, recordings: pd.DataFrame, y: np.ndarray, k: int, seed: int, draws: int = DRAWS
+) -> dict[str, float]:
+    """Share of the k nearest neighbours of other infants that carry a recording's class.
+
+    The mean over classes, each counting alike, beside what it is when infants exchange labels.
+
+    Parameters
+    ----------
+    Z : numpy.ndarray, shape (n, d)
+    recordings : pandas.DataFrame, n rows
+        As for `separation`.
+    y : numpy.ndarray, shape (n,), int
+    k : int
+    seed, draws : int
+
+    Returns
+    -------
+    dict
+        ``purity``, and ``dealt``, ``dealt_low``, ``dealt_high``: median and 95 % range over the
+        exchanges. Shares, 0 to 1.
+    """
+    from sklearn.metrics import pairwise_distances
+
+    infants = pd.factorize(recordings["infant"])[0]
+    distance = pairwise_distances(Z, metric="cosine")
+    distance[infants[:, None] == infants[None, :]] = np.inf
+    near = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    exchanged = exchange_labels(recordings, y, draws, np.random.default_rng(seed))
+    purities = [_macro_purity(labels, near) for labels in (np.asarray(y), *exchanged)]
+    low, middle, high = np.quantile(purities[1:], [0.025, 0.5, 0.975])
+    return {"purity": purities[0], "dealt": middle, "dealt_low": low, "dealt_high": high}
+
+
+def _macro_purity(labels: np.ndarray, near: np.ndarray) -> float:
+    alike = (labels[near] == labels[:, None]).mean(axis=1)
+    return float(np.mean([alike[labels == code].mean() for code in np.unique(labels)]))

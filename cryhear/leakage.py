@@ -1,0 +1,421 @@
+"""The leakage audit of chapter 9: what the corpus can show, the primary result, the ladder, and why.
+
+`Audit` computes in pieces that survive a killed run; the functions below it turn what it computed
+into the chapter's tables.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from cryhear import ceiling, evaluate, inference, pieces, power, procedure, trials
+from cryhear.estimand import Plan
+from cryhear.labels import CLASSES
+from cryhear.trials import Rows
+
+RUNGS = ("L0", "L1", "L2", "L3", "L4")
+MLP_RUNGS = ("L0", "L1", "L3")
+COVERED = (0.0, 0.5)
+"""Effects at which the refitted interval's coverage is simulated."""
+REFITS_A_RUN = 20
+BLOCK = 10
+"""Refitting bootstraps a piece."""
+LEAST_PERMUTATIONS = 19
+SHUFFLES = 3
+METRICS = ("auc_macro", "balanced_accuracy")
+NUMERICS = ("linear", "procedure", "estimand", "inference", "power", "splits")
+"""Modules whose code decides what the estimate, its test and its simulations are."""
+MODELS = (*NUMERICS, "protocols", "baselines", "estimators", "classical", "mlp", "mlp_net")
+"""The same for the ladder."""
+
+
+class Audit:
+    """The chapter's computations on one run.
+
+    Parameters
+    ----------
+    run : cryhear.chapters.Run
+        Of chapter 9: its parameters say what is computed, its folder keeps the pieces.
+    n_jobs : int, optional
+        Processes; as many as there are processors by default.
+    """
+
+    def __init__(self, run: Any, n_jobs: int | None = None) -> None:
+        self.run, self.settings, self.n_jobs = run, run.parameters, n_jobs
+        # Beside the chapter's folder, which is emptied when the chapter starts anew.
+        self.folder = run.run_folder / "parts" / run.chapter
+        held, first, named = (
+            set(run.derived.manifest()["set"]),
+            run.parameters.set,
+            list(run.parameters.sets),
+        )
+        beside = named if first in named else named[1:]
+        self.sets = [first, *(s for s in beside if s != first and s in held)]
+        self.representations = list(self.settings.representations)
+        self._rows: dict[tuple[str, str], Rows] = {}
+
+    @property
+    def primary(self) -> Rows:
+        """The primary set with the primary representation."""
+        return self.rows(self.sets[0], self.representations[0])
+
+    def rows(self, set_name: str, representation: str) -> Rows:
+        """A set with a representation."""
+        key = (set_name, representation)
+        if key not in self._rows:
+            loaded = self.run.load(representation=representation, set=set_name)
+            self._rows[key] = Rows.of(loaded)
+        return self._rows[key]
+
+    def plan(self, rows: Rows) -> Plan:
+        """The primary folds of a set: by infant, drawn without labels."""
+        return _plan(rows, self.settings.folds, self.settings.repeats, self.settings.seed)
+
+    @cached_property
+    def primary_plan(self) -> Plan:
+        """The folds of the estimate, its test and its interval."""
+        return self.plan(self.primary)
+
+    def null(self, rows: Rows, plan: Plan, used: int) -> pd.DataFrame:
+        """AUC of the labels as they are and of `used` permutations of them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``permutation`` (0: as they are), ``auc``, ``auc_<class>``: means over the repeats.
+        """
+        drawn = max(self.settings.permutations, used)
+        common = {"rows": _bare(rows), "plan": plan, "drawn": drawn, "used": used,
+                  "seed": self.settings.seed}  # fmt: skip
+        calls = [{"repeat": r} for r in range(len(plan.folds))]
+        table = self._gather("null", trials.null, common, calls)
+        means = table.groupby("permutation")[inference.COLUMNS].mean().reset_index()
+        means.insert(1, "auc", means[inference.COLUMNS].mean(axis=1))
+        return means
+
+    def refits(self) -> pd.DataFrame:
+        """Refitted bootstraps of the primary embeddings and of the metadata, on the same infants."""
+        draws = self.settings.refits
+        common = {"rows": _bare(self.primary), "plan": self.primary_plan, "draws": draws,
+                  "seed": self.settings.seed}  # fmt: skip
+        starts = range(0, draws, BLOCK)
+        calls = [{"start": s, "stop": min(s + BLOCK, draws)} for s in starts]
+        return self._gather("refits", trials.refits, common, calls)
+
+    def simulations(self) -> pd.DataFrame:
+        """Simulated studies of every effect, those of `COVERED` refitted in the first runs."""
+        settings, rows = self.settings, self.primary
+        common = {"rows": _bare(rows), "plan": trials.one_repeat(self.primary_plan, 0),
+                  "runs": settings.power_runs, "permutations": LEAST_PERMUTATIONS, "draws": 400,
+                  "seed": settings.seed}  # fmt: skip
+        calls = [{"run": i} for i in range(settings.power_runs)]
+        tested = self._gather(
+            "power", trials.simulated, {**common, "effects": power.EFFECTS, "refits": 0}, calls
+        )
+        refitted = self._gather(
+            "coverage",
+            trials.simulated,
+            {**common, "effects": COVERED, "refits": REFITS_A_RUN},
+            calls[: settings.coverage_runs],
+        )
+        errors = refitted[["effect", "run", "se_refit"]]
+        return tested.drop(columns="se_refit").merge(errors, on=["effect", "run"], how="left")
+
+    def ladder(self) -> pd.DataFrame:
+        """Out-of-fold predictions of every set, representation, model and rung.
+
+        Part 'oof' holds the recordings as they are; 'oof_copies' (L0 alone) their augmented copies.
+        """
+        settings, first, tables = self.settings, self.sets[0], []
+        for name in self.sets:
+            for representation in self.representations:
+                rows = self.rows(name, representation)
+                tables.append(self._rungs(rows, "logistic_regression", RUNGS))
+            tables.append(self._rungs(metadata_rows(rows), "logistic_regression", RUNGS[1:]))
+            for model in ("majority", "stratified", "instance_lookup"):
+                tables.append(self._rungs(no_sound(rows), model, RUNGS[1:]))
+        for model in settings.models:
+            rungs = MLP_RUNGS if model == "mlp" else RUNGS
+            rows = self.rows(first, self.representations[0])
+            tables.append(self._rungs(rows, model, rungs, settings.model_repeats))
+        return pd.concat(tables, ignore_index=True)
+
+    def meaningless(self) -> pd.DataFrame:
+        """The ladder of labels exchanged between infants: whatever it scores above chance is memory.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Predictions as `ladder`, with ``shuffle`` (from 0); part 'oof' alone.
+        """
+        rows = self.primary
+        rng = np.random.default_rng(self.settings.seed)
+        drawn = inference.exchange_labels(rows.recordings, rows.y, SHUFFLES, rng)
+        tables = []
+        for i, y in enumerate(drawn):
+            table = self._rungs(rows.with_labels(y), "logistic_regression", RUNGS[:4], 1)
+            tables.append(table[table["part"] == "oof"].assign(shuffle=i))
+        return pd.concat(tables, ignore_index=True)
+
+    def primary_predictions(self) -> pd.DataFrame:
+        """Out-of-fold predictions of the primary procedure: protocol 'primary', every repeat."""
+        common = {"rows": _bare(self.primary), "plan": self.primary_plan}
+        calls = [{"repeat": r} for r in range(self.settings.repeats)]
+        return self._gather("primary", trials.primary, common, calls)
+
+    def _rungs(
+        self, rows: Rows, model: str, rungs: tuple[str, ...], repeats: int | None = None
+    ) -> pd.DataFrame:
+        repeats = repeats or self.settings.ladder_repeats
+        common = {"rows": rows, "splits": self.settings.folds, "seed": self.settings.seed,
+                  "model": model, "repeats": repeats}  # fmt: skip
+        calls = [{"rung": rung} for rung in rungs]
+        return self._gather(f"ladder-{model}", trials.rung, common, calls, MODELS)
+
+    def _gather(
+        self, name: str, function: Any, common: Any, calls: Any, code: tuple[str, ...] = NUMERICS
+    ) -> pd.DataFrame:
+        return pieces.gather(self.folder, name, function, common, calls, code, self.n_jobs)
+
+
+def metadata_rows(rows: Rows) -> Rows:
+    """The same recordings described by their metadata alone."""
+    X = inference.metadata_matrix(rows.recordings)
+    return _named(rows.with_features(X), "metadata")
+
+
+def no_sound(rows: Rows) -> Rows:
+    """The same recordings with nothing to listen to: for baselines that look labels up."""
+    return _named(rows.with_features(np.zeros((len(rows.X), 1))), "none")
+
+
+def _named(rows: Rows, representation: str) -> Rows:
+    return Rows(rows.recordings, rows.X, rows.copies, rows.set, representation)
+
+
+def _bare(rows: Rows) -> Rows:
+    return rows.with_features(rows.X)
+
+
+def _plan(rows: Rows, splits: int, repeats: int, seed: int) -> Plan:
+    folds = procedure.primary_folds(rows.recordings, splits, repeats, seed)
+    return Plan.draw(rows.recordings, folds, seed=seed)
+
+
+def fold_counts(rows: Rows, plan: Plan) -> pd.DataFrame:
+    """Recordings and infants of each class in all and in a fold's test side.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``label``, ``recordings``, ``infants``, ``infants_a_fold`` (mean), ``fewest``, ``most``:
+        infants with at least one such recording over all folds and repeats.
+    """
+    table = []
+    for label in CLASSES:
+        own = rows.recordings[rows.recordings["label"] == label]
+        folds = plan.folds[:, own.index]
+        held = [
+            own["infant"][fold == k].nunique()
+            for fold in folds
+            for k in range(int(plan.folds.max()) + 1)
+        ]
+        table.append(
+            {
+                "label": label,
+                "recordings": len(own),
+                "infants": own["infant"].nunique(),
+                "infants_a_fold": float(np.mean(held)),
+                "fewest": min(held),
+                "most": max(held),
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def ceilings(rows: Rows, within_s: float = 300.0, parents: float = 0.75) -> pd.DataFrame:
+    """The macro AUC that the labels' own noise allows, by two accounts of how noisy they are.
+
+    A band runs from errors that follow the base rates (low) to errors spread evenly over the
+    classes (high): `ceiling.label_ceiling` with either.
+
+    Parameters
+    ----------
+    rows : Rows
+    within_s : float
+        Recordings of one installation closer than this should share their cause, s.
+    parents : float
+        Share of parents' opinions that agree with what ended the cry: 75 % in Lockhart-Bouron et
+        al. (2023).
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``source``, ``agreement``, ``pairs`` (missing for the first), ``disagreeing``, ``low``, ``high``.
+    """
+    priors = np.bincount(rows.y, minlength=len(CLASSES)) / len(rows.y)
+    even = np.full(len(CLASSES), 1 / len(CLASSES))
+    disagreeing, pairs = ceiling.pair_disagreement(rows.recordings, within_s)
+    asked = [("parents against outcome, 75 % agree", parents, False, np.nan, np.nan)]
+    if pairs:
+        agree = 1 - disagreeing / pairs
+        name = f"pairs of one installation\nwithin {within_s / 60:g} minutes"
+        asked.append((name, agree, True, pairs, disagreeing))
+    table = [
+        {
+            "source": name,
+            "agreement": agree,
+            "pairs": n,
+            "disagreeing": wrong,
+            "low": ceiling.label_ceiling(agree, priors, both),
+            "high": ceiling.label_ceiling(agree, even, both),
+        }
+        for name, agree, both, n, wrong in asked
+    ]
+    return pd.DataFrame(table)
+
+
+def precision(refits: pd.DataFrame, rows: Rows, most: int = 1000) -> pd.DataFrame:
+    """Half width of the pain class's AUC by how many infants hold the class: ``n``, ``half_width``."""
+    infants = rows.recordings.loc[rows.y == 0, "infant"].nunique()
+    error = _error(refits, rows.representation, "auc_pain")
+    n = np.unique(np.geomspace(20, most, 40).round().astype(int))
+    return pd.DataFrame({"n": n, "half_width": inference.Z_95 * error * np.sqrt(infants / n)})
+
+
+def headline(null: pd.DataFrame, refits: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
+    """The primary estimate, that of the metadata, and their difference, with refitted intervals.
+
+    Parameters
+    ----------
+    null, metadata : pandas.DataFrame
+        Of `Audit.null`; only permutation 0 is read.
+    refits : pandas.DataFrame
+        Of `Audit.refits`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``quantity`` ('auc', 'auc_<class>', 'metadata_auc', 'increment'), ``value``, ``se``, ``low``,
+        ``high``.
+    """
+    sound = next(name for name in refits["features"].unique() if name != "metadata")
+    drawn = refits.pivot(index="draw", columns="features", values="auc")
+    first, other = null.iloc[0], float(metadata.iloc[0]["auc"])
+    asked = [("auc", float(first["auc"]), drawn[sound])]
+    for column in inference.COLUMNS:
+        own = refits.loc[refits["features"] == sound, column]
+        asked.append((column, float(first[column]), own))
+    asked.append(("metadata_auc", other, drawn["metadata"]))
+    asked.append(("increment", float(first["auc"]) - other, drawn[sound] - drawn["metadata"]))
+    table = [
+        (name, value, *inference.interval(value, draws.to_numpy())) for name, value, draws in asked
+    ]
+    return pd.DataFrame(table, columns=["quantity", "value", "se", "low", "high"])
+
+
+def comparison(nulls: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every representation against the same permutations, corrected by the maximum statistic.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``representation``, ``value`` (AUC), ``low``, ``high`` (middle 95 % of its permutations),
+        ``chance`` (their mean), ``p_maximum``.
+    """
+    p = inference.maximum_p(nulls)
+    table = []
+    for name, null in nulls.items():
+        drawn = null["auc"].to_numpy()[1:]
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        table.append((name, null["auc"].iloc[0], low, high, drawn.mean(), p[name]))
+    columns = ["representation", "value", "null_low", "null_high", "chance", "p_maximum"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def scores(predictions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+    """Every metric of every cell of the ladder, AUC over pairs within fold and platform.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `evaluate.bootstrap`: intervals are 'test-sampling only'.
+    """
+    return evaluate.bootstrap(predictions, draws, seed, within=("platform",))
+
+
+def inflation(
+    predictions: pd.DataFrame, draws: int, seed: int, metrics: tuple[str, ...] = METRICS
+) -> pd.DataFrame:
+    """Each rung minus L3 from the same draws of infants.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `evaluate.paired_difference`, with ``comparison`` ('L1 minus L3').
+    """
+    plain = predictions[(predictions["part"] == "oof") & predictions["protocol"].isin(RUNGS[:4])]
+    table = evaluate.paired_difference(plain, "protocol", "L3", draws, seed, within=("platform",))
+    table = table[table["metric"].isin(metrics)].reset_index(drop=True)
+    return table.assign(comparison=table["protocol"] + " minus " + table["reference"])
+
+
+def of_metric(table: pd.DataFrame, metric: str = "auc_macro", **equal: Any) -> pd.DataFrame:
+    """Rows of one metric (and of one set, model, ...) of a table of scores."""
+    keep = table["metric"] == metric
+    for column, value in equal.items():
+        keep &= table[column].isin(value if isinstance(value, (list, tuple)) else [value])
+    return table[keep].reset_index(drop=True)
+
+
+def ladder_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a set, model and rung: AUC and balanced accuracy with intervals, accuracy, majority."""
+    keys = ["set", "model", "representation", "protocol", "part"]
+    wide = table[table["metric"].isin([*METRICS, "accuracy", "majority_rate"])].pivot(
+        index=keys, columns="metric", values=["value", "low", "high"]
+    )
+    out = pd.DataFrame(index=wide.index)
+    for metric, name in (("auc_macro", "AUC"), ("balanced_accuracy", "balanced accuracy")):
+        out[name] = wide["value", metric]
+        out[f"{name} low"], out[f"{name} high"] = wide["low", metric], wide["high", metric]
+    out["accuracy"], out["majority rate"] = (
+        wide["value", "accuracy"],
+        wide["value", "majority_rate"],
+    )
+    return out.reset_index()
+
+
+def shuffled_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Macro AUC of each rung under labels that mean nothing: mean and range over the shuffles.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``rung``, ``value``, ``low``, ``high``, ``shuffles``.
+    """
+    table = evaluate.repeated_scores(predictions, ("platform",), by=("protocol", "shuffle"))
+    table = table[table["metric"] == "auc_macro"].groupby("protocol")["value"]
+    out = table.agg(value="mean", low="min", high="max", shuffles="size").reset_index()
+    return out.rename(columns={"protocol": "rung"})
+
+
+def implied_coverage(summary: pd.DataFrame) -> pd.DataFrame:
+    """Coverage of estimate plus and minus 1.96 refitted standard errors, from its mean error.
+
+    The share a normal spread of `auc_sd` leaves within 1.96 mean `se_refit`: steadier than counting
+    a few runs.
+    """
+    known = summary[summary["se_refit"].notna()].copy()
+    reach = inference.Z_95 * known["se_refit"] / known["auc_sd"]
+    known["coverage_implied"] = 2 * norm.cdf(reach) - 1
+    return known
+
+
+def _error(refits: pd.DataFrame, features: str, column: str) -> float:
+    own = refits.loc[refits["features"] == features, column]
+    return inference.interval(0.0, own.to_numpy())[0]

@@ -1,0 +1,234 @@
+"""Scores as chapters show them: with intervals, beside the baselines, and as numbers of the ledger.
+
+Every table of scores in the book is made here, so that none shows accuracy without the majority
+rate, a score without its interval, or a study of HeAR without saying whether HeAR was run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cryhear.errors import EvaluationError
+from cryhear.intervals import CELL, bootstrap, repeated_scores
+from cryhear.rebuild import NO_SOUND
+
+GATED = "not run: gated weights"
+"""Note in the place of scores of a representation whose weights need their owner's consent."""
+NO_INTERVAL = "too few infants for an interval"
+SHARES = ("accuracy", "majority_rate", "precision", "recall")
+"""Metrics that the ledger counts as shares (printed in per cent); by class or averaged."""
+
+
+def scored(
+    predictions: pd.DataFrame, draws: int = 2000, seed: int = 42, within: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Every metric of every cell with its bootstrap interval over infants, where there can be one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `intervals.bootstrap`. A cell with too few infants of a class keeps its values with
+        missing `low` and `high`, and `interval` says why.
+    """
+    tables = []
+    for _, cell in predictions.groupby([*CELL], sort=False, observed=True):
+        try:
+            table = bootstrap(cell, draws, seed, within=within)
+        except EvaluationError:
+            # Raises again, and rightly, where the values themselves cannot be computed.
+            table = repeated_scores(cell, within=within)
+            table = table.assign(low=np.nan, high=np.nan, interval=NO_INTERVAL)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def choose(
+    scores: pd.DataFrame, protocol: str, metric: str = "balanced_accuracy", **where: str
+) -> dict[str, str]:
+    """The model with the best validation score: ``model`` and ``representation``.
+
+    Only models that heard something can be chosen. `where` narrows the choice further, such as
+    ``representation='yamnet'``.
+    """
+    rows = scores[(scores["protocol"] == protocol) & (scores["metric"] == metric)]
+    rows = rows[(rows["part"] == "validation") & (rows["representation"] != NO_SOUND)]
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    if rows.empty:
+        raise EvaluationError(
+            f"no validation score of {metric} under {protocol} with {where or 'any model'}; "
+            f"expected some among protocols {sorted(scores['protocol'].unique())}. Change the choice."
+        )
+    best = rows.iloc[int(np.argmax(rows["value"].to_numpy()))]
+    return {"model": best["model"], "representation": best["representation"]}
+
+
+def comparison(
+    scores: pd.DataFrame,
+    metrics: Sequence[str] = ("accuracy", "majority_rate", "balanced_accuracy", "auc_macro"),
+    absent: Sequence[str] = (),
+    intervals_of: Sequence[str] = ("balanced_accuracy", "auc_macro"),
+) -> pd.DataFrame:
+    """A table to read: a row a model and representation, a column a metric, intervals as text.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As `scored` gives them, of one part.
+    metrics : sequence of str
+        Accuracy is never shown without ``majority_rate``.
+    absent : sequence of str
+        Representations that were not run: a row each, saying so.
+    intervals_of : sequence of str
+        Metrics followed by a column with their interval.
+    """
+    keys = ["protocol", "model", "representation"]
+    table = scores[[*keys, "n", "units"]].drop_duplicates().rename(columns={"units": "infants"})
+    for metric in metrics:
+        rows = scores[scores["metric"] == metric]
+        named = rows[keys].assign(**{metric: rows["value"]})
+        if metric in intervals_of:
+            text = rows["low"].map("{:.3f}".format) + " to " + rows["high"].map("{:.3f}".format)
+            named[f"{metric}_interval"] = text.where(rows["low"].notna(), NO_INTERVAL)
+        table = table.merge(named, on=keys, how="left")
+    missing = [
+        {"protocol": protocol, "model": GATED, "representation": name}
+        for protocol in dict.fromkeys(scores["protocol"])
+        for name in absent
+    ]
+    return pd.concat([table, pd.DataFrame(missing)], ignore_index=True) if missing else table
+
+
+def absent(representations: Sequence[str]) -> list[str]:
+    """HeAR where it was not run in either of its forms: the study is about it, so its row stays."""
+    return [] if {"hear", "hear-pytorch"} & set(representations) else ["hear"]
+
+
+def drawn(scores: pd.DataFrame, metric: str, representations: Sequence[str]) -> pd.DataFrame:
+    """Rows for `figures.model_comparison`, with a line for what was not run."""
+    rows = scores[scores["metric"] == metric]
+    line = [{"model": f"any model on {name}", "note": GATED} for name in absent(representations)]
+    return pd.concat([rows, pd.DataFrame(line)], ignore_index=True) if line else rows
+
+
+def record(
+    run: Any, scores: pd.DataFrame, metrics: Sequence[str], drop: Sequence[str] = ()
+) -> None:
+    """Record scores in a chapter's ledger, with intervals and n.
+
+    A key joins the protocol (without ``split_``), representation, model, part and metric, as far as
+    they are known and not in `drop`: ``file_yamnet_mlp_holdout_accuracy``.
+    """
+    for row in scores[scores["metric"].isin(list(metrics))].to_dict("records"):
+        parts = [row[c] for c in ("protocol", "representation", "model", "part") if c not in drop]
+        named = [str(p).removeprefix("split_") for p in parts if p != NO_SOUND]
+        key = "_".join([*named, row["metric"]]).replace("-", "_").replace(" ", "_")
+        run.number(key, row["value"], unit_of(row["metric"]), n=int(row["n"]), **_ends(row))
+
+
+def unit_of(metric: str) -> str:
+    """Unit of a metric in the ledger: share for accuracy, precision and recall, else score."""
+    return "share" if metric.startswith(SHARES) else "score"
+
+
+def quote(run: Any, key: str) -> str:
+    """The ``{num}`` role of a number of the chapter that runs, with its interval if it has one.
+
+    For sentences that are recorded as text, so that they hold for whatever a run left out.
+    """
+    part = " ci" if run.ledger.numbers[key].get("low") is not None else ""
+    return f"{{num}}`{run.ledger.prefix}.{key}{part}`"
+
+
+def one(scores: pd.DataFrame, **where: str) -> float:
+    """The single value of a table of scores where columns equal `where`."""
+    rows = scores
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    if len(rows) != 1:
+        raise EvaluationError(f"{len(rows)} scores with {where}; expected one. Name more columns.")
+    return float(rows["value"].iloc[0])
+
+
+RIVALS = {"file": "instance_lookup", "infant": "metadata"}
+"""The no-sound baseline that a split's models have to beat: whose telephone it was, or which kind."""
+_RIVAL_IS = {
+    "instance_lookup": "the lookup of the same app instance, which hears nothing,",
+    "metadata": "a model of platform, age band, sex and level, which hears nothing else,",
+}
+_REPORTED = ("accuracy", "majority_rate", "balanced_accuracy", "f1_weighted", "auc_macro")
+
+
+def report_choice(
+    run: Any,
+    scores: pd.DataFrame,
+    unit: str,
+    part: str,
+    refused: Mapping[str, str] | None = None,
+    **where: str,
+) -> dict[str, str] | None:
+    """Choose on validation, record the choice's scores, and conclude from a later part.
+
+    Records ``{unit}_model``, ``{unit}_representation``, ``{unit}_{part}_{metric}`` for validation and
+    `part`, ``{unit}_{part}_rival`` and the sentence ``conclusion_{unit}``. A unit without scores gets
+    the sentence alone, which says why.
+    """
+    protocol, key = f"split_{unit}", f"conclusion_{unit}"
+    if protocol not in set(scores["protocol"]):
+        why = (refused or {}).get(unit, "it was left out on purpose")
+        run.number(key, f"The split by {unit} was not run here: {why}", "text")
+        return None
+    chosen = choose(scores, protocol, **where)
+    run.number(f"{unit}_model", shown(chosen["model"]), "text")
+    run.number(f"{unit}_representation", shown(chosen["representation"]), "text")
+    mine = (scores["model"] == chosen["model"]) & (scores["protocol"] == protocol)
+    mine &= scores["representation"] == chosen["representation"]
+    for row in scores[mine & scores["metric"].isin(_REPORTED)].to_dict("records"):
+        if row["part"] in ("validation", part):
+            name, ends = f"{unit}_{row['part']}_{row['metric']}", _ends(row)
+            run.number(name, row["value"], unit_of(row["metric"]), n=int(row["n"]), **ends)
+    rival = scores[(scores["model"] == RIVALS[unit]) & (scores["protocol"] == protocol)]
+    rival = rival[(rival["part"] == part) & (rival["metric"] == "balanced_accuracy")]
+    row = rival.iloc[0].to_dict()
+    run.number(f"{unit}_{part}_rival", row["value"], "score", n=int(row["n"]), **_ends(row))
+    own = run.ledger.numbers[f"{unit}_{part}_balanced_accuracy"]["value"]
+    says = (
+        f"Dealt by {unit}, validation chose {shown(chosen['model'])} on "
+        f"{shown(chosen['representation'])}. On the {part} part it reached a balanced accuracy of "
+        f"{quote(run, f'{unit}_{part}_balanced_accuracy')}, where chance is one third, and a macro AUC "
+        f"of {quote(run, f'{unit}_{part}_auc_macro')}; {_RIVAL_IS[RIVALS[unit]]} reached "
+        f"{quote(run, f'{unit}_{part}_rival')}"
+    )
+    run.conclude(key, own > row["value"], f"{says}, which is less.", f"{says}: as much or more.")
+    return chosen
+
+
+def shown(name: str) -> str:
+    """A model's or representation's name as it is written in figures."""
+    from cryhear.figures.style import name_of
+
+    return name_of(name)
+
+
+def _ends(row: Mapping[str, Any]) -> dict[str, float]:
+    """The interval of a row of scores, if it has one."""
+    return {} if np.isnan(row["low"]) else {"low": row["low"], "high": row["high"]}
+
+
+def side_by_side(scores: pd.DataFrame, column: str, rows: Sequence[str]) -> pd.DataFrame:
+    """One metric's values with a column for each value of `column`, in the order they came."""
+    values = list(dict.fromkeys(scores[column]))
+    table = scores.pivot_table(index=list(rows), columns=column, values="value", sort=False)
+    return table[values].reset_index().rename_axis(columns=None)
+
+
+def beaten_by_majority(scores: pd.DataFrame) -> tuple[int, int]:
+    """How many fitted models are less accurate than the majority rate, and how many there are."""
+    heard = scores[scores["representation"] != NO_SOUND]
+    keys = ["protocol", "part", "model", "representation"]
+    table = heard.pivot_table(index=keys, columns="metric", values="value")
+    return int((table["accuracy"] < table["majority_rate"]).sum()), len(table)
