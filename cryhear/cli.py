@@ -221,9 +221,8 @@ def _embed(given: argparse.Namespace) -> int:
     settings = params.Preprocess()
     target = store.Store(given.store, backend, store.preprocess_key(settings))
     failures = extract.embed_recordings(recordings, backend, settings, target)
-    print(
-        f"{target.folder}: {len(target.keys())} clips of {recordings['recording'].nunique()} recordings"
-    )
+    stored = target.keys()
+    print(f"{target.folder}: {len(stored)} clips of {stored['recording'].nunique()} recordings")
     for row in failures.itertuples():
         print(f"not embedded: {row.path}: {row.problem}", file=sys.stderr)
     return PARTIAL if len(failures) else 0

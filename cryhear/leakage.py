@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from cryhear import ceiling, evaluate, inference, pieces, power, procedure, trials
+from cryhear import ceiling, evaluate, inference, pieces, power, procedure, rehearsal, trials
 from cryhear.estimand import Plan
 from cryhear.labels import CLASSES
 from cryhear.trials import Rows
@@ -27,6 +27,9 @@ BLOCK = 10
 """Refitting bootstraps a piece."""
 LEAST_PERMUTATIONS = 19
 SHUFFLES = 3
+SIDE_PERMUTATIONS = 100
+MODEL_REPEATS = 2
+"""Repeats, at most, of the models beside logistic regression."""
 METRICS = ("auc_macro", "balanced_accuracy")
 NUMERICS = ("linear", "procedure", "estimand", "inference", "power", "splits")
 """Modules whose code decides what the estimate, its test and its simulations are."""
@@ -121,10 +124,18 @@ class Audit:
             "coverage",
             trials.simulated,
             {**common, "effects": COVERED, "refits": REFITS_A_RUN},
-            calls[: settings.coverage_runs],
+            calls[: refitted_runs(settings.power_runs)],
         )
         errors = refitted[["effect", "run", "se_refit"]]
         return tested.drop(columns="se_refit").merge(errors, on=["effect", "run"], how="left")
+
+    def rehearsals(self) -> pd.DataFrame:
+        """One synthetic study of every effect, from audio to p."""
+        common = {"infants": rehearsed(self.settings.power_runs), "permutations": 2 * 20 - 1,
+                  "seed": self.settings.seed}  # fmt: skip
+        calls = [{"effect": effect} for effect in power.EFFECTS]
+        code = (*NUMERICS, "rehearsal", "synth", "voice", "preprocess", "manifest", "labels")
+        return self._gather("rehearsal", rehearsal.rehearse, common, calls, code)
 
     def ladder(self) -> pd.DataFrame:
         """Out-of-fold predictions of every set, representation, model and rung.
@@ -142,7 +153,9 @@ class Audit:
         for model in settings.models:
             rungs = MLP_RUNGS if model == "mlp" else RUNGS
             rows = self.rows(first, self.representations[0])
-            tables.append(self._rungs(rows, model, rungs, settings.model_repeats))
+            tables.append(
+                self._rungs(rows, model, rungs, min(settings.ladder_repeats, MODEL_REPEATS))
+            )
         return pd.concat(tables, ignore_index=True)
 
     def meaningless(self) -> pd.DataFrame:
@@ -163,10 +176,40 @@ class Audit:
         return pd.concat(tables, ignore_index=True)
 
     def primary_predictions(self) -> pd.DataFrame:
-        """Out-of-fold predictions of the primary procedure: protocol 'primary', every repeat."""
-        common = {"rows": _bare(self.primary), "plan": self.primary_plan}
+        """Out-of-fold predictions of the primary procedure, every set, representation and repeat."""
         calls = [{"repeat": r} for r in range(self.settings.repeats)]
-        return self._gather("primary", trials.primary, common, calls)
+        tables = []
+        for name in self.sets:
+            for representation in self.representations:
+                rows = self.rows(name, representation)
+                common = {"rows": _bare(rows), "plan": self.plan(rows)}
+                tables.append(self._gather("primary", trials.primary, common, calls))
+        return pd.concat(tables, ignore_index=True)
+
+    def comparisons(self) -> dict[str, pd.DataFrame]:
+        """Nulls of all representations over the same first permutations: what `comparison` takes.
+
+        A representation that lacks some of the primary's recordings is left out.
+        """
+        used, first = self.settings.comparisons, self.primary.recordings["recording"]
+        whole = self.null(self.primary, self.primary_plan, self.settings.permutations)
+        nulls = {self.representations[0]: whole[whole["permutation"] <= used]}
+        for representation in self.representations[1:]:
+            rows = self.rows(self.sets[0], representation)
+            if rows.recordings["recording"].equals(first):
+                nulls[representation] = self.null(rows, self.primary_plan, used)
+        return nulls
+
+    def others_detectable(self) -> dict[str, float]:
+        """Smallest AUC that each set beside the primary one could have shown, from its null alone."""
+        found = {}
+        for name in self.sets[1:]:
+            rows = self.rows(name, self.representations[0])
+            null = self.null(
+                rows, self.plan(rows), min(SIDE_PERMUTATIONS, self.settings.permutations)
+            )
+            found[name] = power.detectable_auc_normal(null, float(null["auc"].iloc[1:].std()))
+        return found
 
     def _rungs(
         self, rows: Rows, model: str, rungs: tuple[str, ...], repeats: int | None = None
@@ -181,6 +224,16 @@ class Audit:
         self, name: str, function: Any, common: Any, calls: Any, code: tuple[str, ...] = NUMERICS
     ) -> pd.DataFrame:
         return pieces.gather(self.folder, name, function, common, calls, code, self.n_jobs)
+
+
+def refitted_runs(power_runs: int) -> int:
+    """Of the simulated studies, how many are refitted for their interval's coverage: a quarter."""
+    return max(2, power_runs // 4)
+
+
+def rehearsed(power_runs: int) -> int:
+    """Infants of the synthetic studies: four for each simulated one, 24 to 120."""
+    return min(120, max(24, 4 * power_runs))
 
 
 def metadata_rows(rows: Rows) -> Rows:
@@ -280,6 +333,18 @@ def ceilings(rows: Rows, within_s: float = 300.0, parents: float = 0.75) -> pd.D
     return pd.DataFrame(table)
 
 
+def detectable(summary: pd.DataFrame, null: pd.DataFrame, error: float) -> tuple[float, str]:
+    """The smallest AUC found four times in five, and how that was worked out.
+
+    By simulation; where no effect tried is found so often, by formula from the null and the
+    refitted standard error.
+    """
+    simulated = power.detectable_auc(summary)
+    if np.isfinite(simulated):
+        return simulated, "simulated"
+    return power.detectable_auc_normal(null, error), "by formula: no effect tried reached it"
+
+
 def precision(refits: pd.DataFrame, rows: Rows, most: int = 1000) -> pd.DataFrame:
     """Half width of the pain class's AUC by how many infants hold the class: ``n``, ``half_width``."""
     infants = rows.recordings.loc[rows.y == 0, "infant"].nunique()
@@ -363,6 +428,23 @@ def inflation(
     table = evaluate.paired_difference(plain, "protocol", "L3", draws, seed, within=("platform",))
     table = table[table["metric"].isin(metrics)].reset_index(drop=True)
     return table.assign(comparison=table["protocol"] + " minus " + table["reference"])
+
+
+def series(set_name: str, model: str, representation: str) -> str:
+    """What a line of the ladder is called in figures."""
+    from cryhear.figures.style import name_of
+
+    silent = {"instance_lookup": "same installation's labels", "majority": "majority",
+              "stratified": "at random"}  # fmt: skip
+    if model in silent:
+        named = f"{silent[model]}, no sound"
+    elif representation == "metadata":
+        named = "metadata, no sound"
+    elif model in ("", "logistic_regression"):
+        named = name_of(representation)
+    else:
+        named = f"{name_of(representation)}, {name_of(model)}"
+    return f"{named} ({set_name})"
 
 
 def of_metric(table: pd.DataFrame, metric: str = "auc_macro", **equal: Any) -> pd.DataFrame:

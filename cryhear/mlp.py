@@ -57,6 +57,7 @@ class MLPSettings(Section):
     patience: Annotated[int, Field(ge=1, le=10000)] = Field(
         15, description="epochs without a better validation loss before stopping"
     )
+    standardise: bool = Field(True, description="false where rows come reduced already")
     pca_variance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         0.95, description="share of variance kept; null for no PCA"
     )
@@ -160,7 +161,7 @@ def _prepare(
             f"{len(X)} training and {len(X_valid)} validation rows, classes in validation alone "
             f"{strange}; expected at least 2 and 1, and none: pass other validation rows"
         )
-    preprocess = preprocessing(seed, settings.pca_variance).fit(X)
+    preprocess = preprocessing(seed, settings.pca_variance, settings.standardise).fit(X)
     sides = [
         (_transformed(preprocess, rows), np.searchsorted(classes, codes).astype(np.int64))
         for rows, codes in ((X, y), (X_valid, y_valid))

@@ -304,17 +304,11 @@ class Leakage(_Labelled):
     power_runs: Annotated[int, Field(ge=2, le=10000, strict=True)] = Field(
         30, description="simulated studies an effect size, 2 to 10000"
     )
-    coverage_runs: Annotated[int, Field(ge=2, le=10000, strict=True)] = Field(
-        8, description="of these, how many are refitted 20 times for the interval's coverage"
-    )
     ladder_repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
         3, description="repeats of each rung of the ladder, 1 to 50"
     )
     models: list[Literal["svm_rbf", "mlp"]] = Field(
         ["svm_rbf", "mlp"], description="models on the ladder beside logistic regression"
-    )
-    model_repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
-        2, description="repeats of those models, 1 to 50"
     )
     draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
         2000, description="bootstrap draws over infants, 50 to 100000"

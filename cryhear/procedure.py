@@ -6,6 +6,7 @@ times (a bootstrap), so that tests and intervals refit exactly what the estimate
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,8 @@ class Procedure:
 PRIMARY = Procedure()
 REFIT = 1e-5
 """Tolerance of the final fit: logits this close (root mean square) swap next to no pair."""
+RISE = 0.05
+"""A label vector tries no larger C once its inner loss is this much (of it) above its lowest."""
 _FEW = 16  # label vectors below which inner folds are fitted together
 _FLOOR = 1e-12  # of a probability in a log loss
 
@@ -133,6 +136,8 @@ def choose_C(
 ) -> np.ndarray:
     """Choose C for every label vector by class-weighted log loss over inner folds.
 
+    C rises; a label vector whose loss has risen by RISE over its lowest tries no larger one.
+
     Parameters
     ----------
     Z : numpy.ndarray, shape (n, p), float32
@@ -149,26 +154,54 @@ def choose_C(
     """
     weight = np.ones(len(Z)) if weight is None else weight
     scored = linear.balanced_weights(Y, weight, len(CLASSES))
-    loss = np.zeros((len(procedure.Cs), len(Y)))
     numbers = np.unique(inner[weight > 0])
     # Few models: all inner folds in one solve, which overhead governs. Many: one fold at a time,
     # on its own rows only, which arithmetic governs.
-    for together in [numbers] if len(Y) < _FEW else numbers[:, None]:
-        out = inner[None, :] == together[:, None]
-        rows = np.flatnonzero(~out.all(axis=0) & (weight > 0))
-        labels = np.tile(Y[:, rows], (len(together), 1))
-        masked = np.repeat(weight[rows] * ~out[:, rows], len(Y), axis=0)
-        weights, start = linear.balanced_weights(labels, masked, len(CLASSES)), None
-        for c, C in enumerate(procedure.Cs):
-            start = linear.fit_batched(
-                Z[rows], labels, weights, C, len(CLASSES), linear.LOOSE, start=start
-            )
-            for i, test in enumerate(out):
-                part = slice(i * len(Y), (i + 1) * len(Y))
-                p = linear.probabilities(Z[test], start[0][part], start[1][part])
-                chosen = np.take_along_axis(p, Y[:, test][..., None], axis=2)[..., 0]
-                loss[c] -= (scored[:, test] * np.log(np.maximum(chosen, _FLOOR))).sum(1)
+    groups = [numbers] if len(Y) < _FEW else numbers[:, None]
+    parts = [_Inner(Z, Y, weight, inner[None, :] == group[:, None]) for group in groups]
+    loss, active = np.full((len(procedure.Cs), len(Y)), np.inf), np.arange(len(Y))
+    for c, C in enumerate(procedure.Cs):
+        loss[c, active] = 0.0
+        for part in parts:
+            for test, p in part.tested(active, C):
+                chosen = np.take_along_axis(p, Y[np.ix_(active, test)][..., None], axis=2)[..., 0]
+                logs = np.log(np.maximum(chosen, _FLOOR))
+                loss[c, active] -= (scored[np.ix_(active, test)] * logs).sum(1)
+        # Beyond a clear rise a weaker penalty only overfits more, and takes longest to fit.
+        active = active[loss[c, active] <= (1 + RISE) * loss[:, active].min(axis=0)]
+        if not len(active):
+            break
     return np.asarray(procedure.Cs)[loss.argmin(axis=0)]
+
+
+class _Inner:
+    """Some inner folds, solved together, from one C to the next."""
+
+    def __init__(self, Z: np.ndarray, Y: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
+        rows = np.flatnonzero(~out.all(axis=0) & (weight > 0))
+        self.Z, self.Zt, self.tests = Z[rows], [Z[test] for test in out], out
+        self.labels = np.broadcast_to(Y[:, rows], (len(out), len(Y), len(rows)))
+        masked = np.repeat(weight[rows] * ~out[:, rows], len(Y), axis=0)
+        flat = linear.balanced_weights(self.labels.reshape(masked.shape), masked, len(CLASSES))
+        self.weights = flat.reshape(self.labels.shape)
+        k = len(CLASSES)
+        self.coef = np.zeros((len(out), len(Y), k, Z.shape[1]), Z.dtype)
+        self.intercept = np.zeros((len(out), len(Y), k), Z.dtype)
+
+    def tested(self, active: np.ndarray, C: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows of each fold and their probabilities (active, rows, K), warm from the last C."""
+        n, k = len(self.Z), len(CLASSES)
+        coef, intercept = linear.fit_batched(
+            self.Z, self.labels[:, active].reshape(-1, n), self.weights[:, active].reshape(-1, n),
+            C, k, linear.LOOSE,
+            start=(self.coef[:, active].reshape(-1, k, self.Z.shape[1]),
+                   self.intercept[:, active].reshape(-1, k)),
+        )  # fmt: skip
+        shape = (len(self.tests), len(active), k)
+        coef, intercept = coef.reshape(*shape, -1), intercept.reshape(shape)
+        self.coef[:, active], self.intercept[:, active] = coef, intercept
+        for i, test in enumerate(self.tests):
+            yield np.flatnonzero(test), linear.probabilities(self.Zt[i], coef[i], intercept[i])
 
 
 def fit(

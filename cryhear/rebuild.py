@@ -225,6 +225,16 @@ def mlp_fit(
     return fit
 
 
+def guessing_loss(labels: pd.Series, smoothing: float = 0.1) -> float:
+    """The perceptron's loss, nats, of giving every class one third, on rows with these labels.
+
+    More than ln 3: smoothing gives every class a part of the target, and rare classes weigh more.
+    """
+    counts = labels.value_counts().to_numpy(dtype=float)
+    weights = counts.sum() / (len(counts) * counts)
+    return float(np.log(3) * (1 - smoothing + smoothing * weights.mean()))
+
+
 def _predicted(split: Split, name: str, estimator: Any) -> pd.DataFrame:
     p = probabilities(estimator, np.asarray(split.study_set.X, dtype=np.float64))
     return split.predictions(name, p, split.study_set.representation)

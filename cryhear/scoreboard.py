@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear.errors import EvaluationError
-from cryhear.intervals import CELL, bootstrap, repeated_scores
+from cryhear.intervals import CELL, bootstrap, paired_difference, repeated_scores
 from cryhear.rebuild import NO_SOUND
 
 GATED = "not run: gated weights"
@@ -111,8 +111,16 @@ def absent(representations: Sequence[str]) -> list[str]:
 def drawn(scores: pd.DataFrame, metric: str, representations: Sequence[str]) -> pd.DataFrame:
     """Rows for `figures.model_comparison`, with a line for what was not run."""
     rows = scores[scores["metric"] == metric]
-    line = [{"model": f"any model on {name}", "note": GATED} for name in absent(representations)]
+    line = [
+        {"model": f"any model on {shown(name)}", "representation": NO_SOUND, "note": GATED}
+        for name in absent(representations)
+    ]
     return pd.concat([rows, pd.DataFrame(line)], ignore_index=True) if line else rows
+
+
+def span(values: pd.Series, decimals: int = 2) -> str:
+    """Lowest and highest of some values in words, for descriptions of figures."""
+    return f"{values.min():.{decimals}f} to {values.max():.{decimals}f}"
 
 
 def record(
@@ -127,7 +135,7 @@ def record(
         parts = [row[c] for c in ("protocol", "representation", "model", "part") if c not in drop]
         named = [str(p).removeprefix("split_") for p in parts if p != NO_SOUND]
         key = "_".join([*named, row["metric"]]).replace("-", "_").replace(" ", "_")
-        run.number(key, row["value"], unit_of(row["metric"]), n=int(row["n"]), **_ends(row))
+        run.number(key, row["value"], unit_of(row["metric"]), n=int(row["n"]), **ends(row))
 
 
 def unit_of(metric: str) -> str:
@@ -166,45 +174,75 @@ _REPORTED = ("accuracy", "majority_rate", "balanced_accuracy", "f1_weighted", "a
 def report_choice(
     run: Any,
     scores: pd.DataFrame,
+    predictions: pd.DataFrame,
     unit: str,
     part: str,
     refused: Mapping[str, str] | None = None,
-    **where: str,
 ) -> dict[str, str] | None:
     """Choose on validation, record the choice's scores, and conclude from a later part.
 
     Records ``{unit}_model``, ``{unit}_representation``, ``{unit}_{part}_{metric}`` for validation and
-    `part`, ``{unit}_{part}_rival`` and the sentence ``conclusion_{unit}``. A unit without scores gets
-    the sentence alone, which says why.
+    `part`, ``{unit}_{part}_rival``, ``{unit}_{part}_gain`` (balanced accuracy over the rival's, the
+    same infants drawn for both) and the sentence ``conclusion_{unit}``. A unit without scores gets the
+    sentence alone, which says why.
     """
     protocol, key = f"split_{unit}", f"conclusion_{unit}"
     if protocol not in set(scores["protocol"]):
         why = (refused or {}).get(unit, "it was left out on purpose")
         run.number(key, f"The split by {unit} was not run here: {why}", "text")
         return None
-    chosen = choose(scores, protocol, **where)
-    run.number(f"{unit}_model", shown(chosen["model"]), "text")
-    run.number(f"{unit}_representation", shown(chosen["representation"]), "text")
-    mine = (scores["model"] == chosen["model"]) & (scores["protocol"] == protocol)
-    mine &= scores["representation"] == chosen["representation"]
-    for row in scores[mine & scores["metric"].isin(_REPORTED)].to_dict("records"):
-        if row["part"] in ("validation", part):
-            name, ends = f"{unit}_{row['part']}_{row['metric']}", _ends(row)
-            run.number(name, row["value"], unit_of(row["metric"]), n=int(row["n"]), **ends)
-    rival = scores[(scores["model"] == RIVALS[unit]) & (scores["protocol"] == protocol)]
-    rival = rival[(rival["part"] == part) & (rival["metric"] == "balanced_accuracy")]
-    row = rival.iloc[0].to_dict()
-    run.number(f"{unit}_{part}_rival", row["value"], "score", n=int(row["n"]), **_ends(row))
-    own = run.ledger.numbers[f"{unit}_{part}_balanced_accuracy"]["value"]
+    chosen = choose(scores, protocol)
+    for name, value in chosen.items():
+        run.number(f"{unit}_{name}", shown(value), "text")
+    for one_part in dict.fromkeys(("validation", part)):
+        rows = _cell(scores, protocol, one_part, chosen["model"], chosen["representation"])
+        for row in rows[rows["metric"].isin(_REPORTED)].to_dict("records"):
+            name = f"{unit}_{one_part}_{row['metric']}"
+            run.number(name, row["value"], unit_of(row["metric"]), n=int(row["n"]), **ends(row))
+    rival = _cell(scores, protocol, part, RIVALS[unit], NO_SOUND)
+    row = rival[rival["metric"] == "balanced_accuracy"].iloc[0].to_dict()
+    run.number(f"{unit}_{part}_rival", row["value"], "score", n=int(row["n"]), **ends(row))
+    gain = _gain(predictions, protocol, part, chosen, RIVALS[unit])
+    run.number(f"{unit}_{part}_gain", gain["value"], "difference", n=int(row["n"]), **ends(gain))
     says = (
         f"Dealt by {unit}, validation chose {shown(chosen['model'])} on "
         f"{shown(chosen['representation'])}. On the {part} part it reached a balanced accuracy of "
         f"{quote(run, f'{unit}_{part}_balanced_accuracy')}, where chance is one third, and a macro AUC "
         f"of {quote(run, f'{unit}_{part}_auc_macro')}; {_RIVAL_IS[RIVALS[unit]]} reached "
-        f"{quote(run, f'{unit}_{part}_rival')}"
+        f"{quote(run, f'{unit}_{part}_rival')}. "
     )
-    run.conclude(key, own > row["value"], f"{says}, which is less.", f"{says}: as much or more.")
+    difference = f"The difference in balanced accuracy is {quote(run, f'{unit}_{part}_gain')}"
+    run.conclude(
+        key,
+        gain["low"] > 0,
+        f"{says}{difference}, above zero.",
+        f"{says}{difference}, so hearing the cries was not shown to help.",
+    )
     return chosen
+
+
+def _cell(
+    table: pd.DataFrame, protocol: str, part: str, model: str, representation: str
+) -> pd.DataFrame:
+    same = (table["protocol"] == protocol) & (table["part"] == part) & (table["model"] == model)
+    return table[same & (table["representation"] == representation)]
+
+
+def _gain(
+    predictions: pd.DataFrame, protocol: str, part: str, chosen: Mapping[str, str], rival: str
+) -> dict[str, float]:
+    """Balanced accuracy of a choice over its rival's, from the same draws of infants."""
+    pair = [(chosen["model"], chosen["representation"]), (rival, NO_SOUND)]
+    rows = pd.concat([_cell(predictions, protocol, part, *names) for names in pair])
+    try:
+        table = paired_difference(rows, ("model", "representation"), pair[1], seed=42)
+    except EvaluationError:
+        table = repeated_scores(rows).assign(low=np.nan, high=np.nan)
+        table = table[table["metric"] == "balanced_accuracy"]
+        ours, theirs = (table.loc[table["model"] == name, "value"].iloc[0] for name, _ in pair)
+        return {"value": float(ours - theirs), "low": np.nan, "high": np.nan}
+    row = table[table["metric"] == "balanced_accuracy"].iloc[0]
+    return {name: float(row[name]) for name in ("value", "low", "high")}
 
 
 def shown(name: str) -> str:
@@ -214,8 +252,8 @@ def shown(name: str) -> str:
     return name_of(name)
 
 
-def _ends(row: Mapping[str, Any]) -> dict[str, float]:
-    """The interval of a row of scores, if it has one."""
+def ends(row: Mapping[str, Any]) -> dict[str, float]:
+    """The interval of a row of scores as the ledger takes it; empty if it has none."""
     return {} if np.isnan(row["low"]) else {"low": row["low"], "high": row["high"]}
 
 

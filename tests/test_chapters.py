@@ -27,7 +27,7 @@ def opened(run_folder, chapter="01_audit", **parameters) -> Run:
 
 
 def test_a_misspelt_parameter_is_refused_by_name(run_folder):
-    with pytest.raises(ParameterError, match="unknown parameter 'sede'.*did you mean 'seed'"):
+    with pytest.raises(ParameterError, match=r"unknown parameter 'sede'.*did you mean 'seed'"):
         opened(run_folder, sede=7)
 
 
@@ -74,7 +74,11 @@ def test_what_a_chapter_records_can_be_read_back(run_folder):
     ledger = read_json(run_folder / "01_audit" / "ledger.json")
     assert ledger["numbers"]["verdict"]["value"] == "No."
     assert ledger["figures"]["line"]["caption"] == "A line of two points."
-    assert (run_folder / "01_audit" / ledger["figures"]["line"]["file"]).read_bytes().startswith(b"<?xml")
+    assert (
+        (run_folder / "01_audit" / ledger["figures"]["line"]["file"])
+        .read_bytes()
+        .startswith(b"<?xml")
+    )
     assert (run_folder / "01_audit" / "tables" / "line.csv").read_text() == "x,y\n0,0.5\n1,1.5\n"
     assert "study" not in ledger["parameters"]
 

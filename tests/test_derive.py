@@ -77,7 +77,10 @@ def test_a_second_run_embeds_nothing_and_changes_no_table(study, built):
 def test_published_tables_hold_no_name_and_no_instance_id(study, built, tmp_path):
     changes = derive.publish(built, tmp_path)
     assert "new: manifest.parquet" in changes
-    table, original = read_table(tmp_path / "manifest.parquet"), read_table(built / "manifest.parquet")
+    table, original = (
+        read_table(tmp_path / "manifest.parquet"),
+        read_table(built / "manifest.parquet"),
+    )
     assert (table["name"] == "").all()
     assert not set(table["instance"]) & set(original["instance"])
     assert table["instance"].nunique() == original["instance"].nunique()

@@ -15,9 +15,14 @@ HALF = 2**-11
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
     target = files.write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(KeyboardInterrupt), files.atomic(target) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with files.atomic(target) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 

@@ -50,7 +50,7 @@ def test_a_chapters_own_section_wins_over_a_shared_key():
     ],
 )
 def test_a_mistake_is_refused_with_what_came_and_what_was_expected(changes, expected):
-    with pytest.raises(ParameterError, match="toy.yaml") as caught:
+    with pytest.raises(ParameterError, match=r"toy\.yaml") as caught:
         study(**changes)
     assert expected in str(caught.value)
 
@@ -101,7 +101,10 @@ def test_the_frozen_protocol_is_what_its_page_the_code_and_the_default_study_say
     assert chosen["representations"][0] == frozen["representation"] == default.primary
     assert chosen["sets"][0] == frozen["set"]
     assert chosen["labels"] == frozen["labels"]
-    assert (chosen["folds"], chosen["repeats"]) == (frozen["folds"]["n"], frozen["folds"]["repeats"])
+    assert (chosen["folds"], chosen["repeats"]) == (
+        frozen["folds"]["n"],
+        frozen["folds"]["repeats"],
+    )
     assert chosen["permutations"] == frozen["test"]["permutations"]
     assert chosen["refits"] == frozen["interval"]["draws"]
     assert chosen["seed"] == frozen["folds"]["first_seed"] == frozen["test"]["seed"]

@@ -245,12 +245,23 @@ def test_report_chooses_records_and_concludes(fitted):
     ledger = Ledger("05_classical")
     run = SimpleNamespace(number=ledger.number, conclude=ledger.conclude, ledger=ledger)
     scores = scoreboard.scored(fitted.tables["predictions"], draws=50)
-    scoreboard.report_choice(run, scores, "infant", "test")
+    table = fitted.tables["predictions"]
+    scoreboard.report_choice(run, scores, table, "infant", "test")
+    assert ledger.numbers["infant_test_gain"]["low"] > 0
     assert ledger.numbers["infant_model"]["value"] == "logistic regression"
     assert ledger.numbers["conclusion_infant"]["holds"] is True
     assert (
         "{num}`classical.infant_test_auc_macro ci`" in ledger.numbers["conclusion_infant"]["value"]
     )
     none = scores[scores["protocol"] == "split_infant"]
-    scoreboard.report_choice(run, none, "file", "test", {"file": "too few"})
+    scoreboard.report_choice(run, none, table, "file", "test", {"file": "too few"})
     assert "too few" in ledger.numbers["conclusion_file"]["value"]
+
+
+def test_guessing_loss_is_that_of_torch():
+    torch = pytest.importorskip("torch")
+    labels = pd.Series(["pain"] * 2 + ["hunger"] * 7 + ["neurological"])
+    weight = torch.tensor([10 / 6, 10 / 21, 10 / 3])
+    y = torch.tensor([0] * 2 + [1] * 7 + [2])
+    loss = torch.nn.CrossEntropyLoss(weight, label_smoothing=0.1)(torch.zeros(10, 3), y)
+    assert rebuild.guessing_loss(labels) == pytest.approx(float(loss), abs=1e-6)  # float32

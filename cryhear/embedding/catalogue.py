@@ -30,22 +30,20 @@ class Card:
     licence: str
 
 
-_HEALTH = (
-    "over 300 million 2 s clips of health sounds (cough, breath, laugh, speech); no infant cry"
-)
+_HEALTH = "coughs, breaths, laughter, speech; no infant cries"
 CARDS = {
     "hear": Card("HeAR (TensorFlow)", 512, _HEALTH, "Health AI Developer Foundations terms; gated"),
     "hear-pytorch": Card(
         "HeAR (PyTorch)", 512, _HEALTH, "Health AI Developer Foundations terms; gated"
     ),
     "yamnet": Card(
-        "YAMNet", 1024, "AudioSet: 521 kinds of sound, infant cries among them", "Apache-2.0"
+        "YAMNet", 1024, "AudioSet: 521 kinds of sound, infant cries too", "Apache-2.0"
     ),
     "egemaps": Card(
-        "eGeMAPSv02", 88, "nothing: features of the voice, made by hand",
-        "openSMILE's: free for research and private use",
+        "eGeMAPSv02", 88, "nothing: features made by hand",
+        "openSMILE's: free for research",
     ),
-    "logmel": Card("log-mel statistics", 320, "nothing: means and spreads of mel bands", "this project's"),
+    "logmel": Card("log-mel statistics", 320, "nothing: means and spreads of bands", "this project's"),
 }  # fmt: skip
 """By representation, from the model cards and papers; a dimension here is only shown where none was
 read from a model."""
@@ -62,14 +60,15 @@ def table(derived: Any) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``representation``, ``version``, ``dimension``, ``clips`` (0 where not run), ``trained_on``,
-        ``licence``, ``status`` ('run', or why not with the command that fills the row).
+        ``licence``, ``status`` ('run', 'not run', or `NOT_RUN`; `FILL` is the command that fills the
+        row).
     """
     versions = derived.provenance.get("representations", {})
     rows = []
     for name in REPRESENTATIONS:
         card, here = CARDS[name], name in derived.representations()
         keys, vectors = derived.clips(name) if here else ((), np.empty((0, card.dimension)))
-        why = f"{NOT_RUN}; {FILL}" if name.startswith("hear") else f"not run; {FILL}"
+        why = NOT_RUN if name.startswith("hear") else "not run"
         rows.append({
             "representation": card.title, "version": versions.get(name, ""),
             "dimension": vectors.shape[1], "clips": len(keys), "trained_on": card.trained_on,

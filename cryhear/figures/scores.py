@@ -123,6 +123,7 @@ def learning_curves(table: pd.DataFrame) -> Figure:
         axes.set_ylabel(name)
     grid[2].plot(table["epoch"], table["lr"], color=INK)
     grid[2].set(ylabel="Learning rate", xlabel="Epoch")
+    grid[2].xaxis.get_major_locator().set_params(integer=True)
     for epoch in table.loc[table["best"], "epoch"] if "best" in table else ():
         for axes in grid:
             axes.axvline(epoch, color=INK, linewidth=1, linestyle=":", label="weights kept")
@@ -151,6 +152,7 @@ def generalisation_gap(
     if best_epoch is not None:
         axes.axvline(best_epoch, color=INK, linewidth=1, linestyle=":", label="weights kept")
     axes.set(xlabel="Epoch", ylabel=y_label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     legend(figure)
     return figure
 

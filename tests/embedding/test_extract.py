@@ -142,9 +142,7 @@ def test_a_transform_comes_between_decoding_and_preprocessing(recordings, tmp_pa
     _, store = run(recordings[:1], Counter(), tmp_path / "store", transform=louder)
     assert seen == [recordings["recording"][0]]
     assert len(store.read()[0]) == 3  # 4 s
-    _, after = run(
-        recordings[:1], Counter(), tmp_path / "after", denoised=louder
-    )
+    _, after = run(recordings[:1], Counter(), tmp_path / "after", denoised=louder)
     assert len(after.read()[0]) == 3
 
 

@@ -1,0 +1,248 @@
+"""Chapter 11: what noise, level, band, codec and offset do to a prediction; what a sound that is no cry gets.
+
+The primary procedure is fitted on plain recordings, infants apart, and asked about the altered
+versions of the recordings it has not heard. Nothing is fitted on an altered recording.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cryhear import evaluate, linear, procedure
+from cryhear.derived import StudySet, pool
+from cryhear.estimand import Plan
+from cryhear.evaluate import draw_weights, strata
+from cryhear.labels import CLASSES
+from cryhear.perturb import PERTURBATIONS
+from cryhear.procedure import PRIMARY, Reduction
+from cryhear.ranking import Ranked, class_auc
+from cryhear.trials import Rows
+
+PLAIN = "as recorded"
+STRANGE = 0.95
+"""Quantile of the held-out cries' distances above which a sound is called strange."""
+CRY = "cries, held out"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The primary procedure as fitted for one fold.
+
+    Attributes
+    ----------
+    repeat : int
+    train, test : numpy.ndarray of int
+    reduction : Reduction
+    spread : numpy.ndarray, shape (p,)
+        Standard deviation of the training cries on each component.
+    coef, intercept : numpy.ndarray, shape (1, K, p), (1, K)
+    """
+
+    repeat: int
+    train: np.ndarray
+    test: np.ndarray
+    reduction: Reduction
+    spread: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+
+    def probabilities(self, X: np.ndarray) -> np.ndarray:
+        """Class probabilities of other rows, shape (m, K)."""
+        return linear.probabilities(self.reduction(X), self.coef, self.intercept)[0]
+
+    def distance(self, X: np.ndarray) -> np.ndarray:
+        """Distance from the training cries, shape (m,): root mean square of whitened components.
+
+        A Mahalanobis distance in the components' space, 1 for a typical training cry.
+        """
+        return np.sqrt(((self.reduction(X) / self.spread) ** 2).mean(axis=1))
+
+
+def fitted(rows: Rows, plan: Plan) -> list[Fold]:
+    """The primary procedure fitted for every fold of a plan."""
+    made = []
+    for (repeat, _), inner in zip(plan.parts, plan.inner, strict=True):
+        train, test = np.flatnonzero(inner >= 0), np.flatnonzero(inner < 0)
+        reduction = Reduction.fit(rows.X[train], PRIMARY.explained)
+        Z = reduction(rows.X[train])
+        coef, intercept, _ = procedure.fit(Z, rows.y[None, train], inner[train])
+        made.append(Fold(repeat, train, test, reduction, Z.std(axis=0), coef, intercept))
+    return made
+
+
+def out_of_fold(folds: list[Fold], X: np.ndarray) -> np.ndarray:
+    """Probabilities of each row by the models that have not heard its infant, shape (r, n, K)."""
+    p = np.empty((1 + max(f.repeat for f in folds), len(X), len(CLASSES)))
+    for fold in folds:
+        p[fold.repeat, fold.test] = fold.probabilities(X[fold.test])
+    return p
+
+
+def stability(
+    study_set: StudySet, rows: Rows, plan: Plan, folds: list[Fold], draws: int, seed: int
+) -> pd.DataFrame:
+    """What each altered version does to predictions, with a bootstrap over infants.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a condition and measure: ``condition``, ``title``, ``family``, ``severity`` (in
+        ``unit``), ``measure``, ``value``, ``low``, ``high``, ``n``, ``infants``. Measures: 'same
+        label' (share of recordings given the label they got as recorded), 'moved' (mean total
+        variation between the two probabilities, 0 to 1), 'similarity' (mean cosine of the
+        standardised embedding with its plain self) and 'auc'.
+    """
+    weights = draw_weights(rows.recordings["infant"], draws, seed)
+    plain = out_of_fold(folds, rows.X)
+    made = []
+    there = set(study_set.derived.variants(study_set.representation))
+    for name in (PLAIN, *(n for n in PERTURBATIONS if n in there)):
+        X = rows.X if name == PLAIN else study_set.variant(name)
+        p = plain if name == PLAIN else out_of_fold(folds, X)
+        each = {
+            "same label": (p.argmax(2) == plain.argmax(2)).mean(axis=0),
+            "moved": np.abs(p - plain).sum(axis=2).mean(axis=0) / 2,
+            "similarity": _cosine(rows.X, X),
+        }
+        measured = {k: _mean(v, weights) for k, v in each.items()}
+        measured["auc"] = _auc(p, rows, plan, weights)
+        made += [{**_described(name), "measure": k, **v} for k, v in measured.items()]
+    counts = {"n": len(rows.X), "infants": rows.recordings["infant"].nunique()}
+    return pd.DataFrame(made).assign(**counts)
+
+
+def references(rows: Rows, seed: int) -> pd.DataFrame:
+    """How alike recordings are anyway: cosine with another of the infant, and of another infant.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``what``, ``value`` (mean cosine of standardised embeddings), ``n``.
+    """
+    infant = rows.recordings["infant"].to_numpy()
+    rng, at = np.random.default_rng(seed), np.arange(len(infant))
+    Z = _unit(rows.X, rows.X)
+    same, other = [], []
+    for i in at:
+        mine = at[(infant == infant[i]) & (at != i)]
+        if len(mine):
+            same.append(Z[i] @ Z[rng.choice(mine)])
+        other.append(Z[i] @ Z[rng.choice(at[infant != infant[i]])])
+    table = [("another recording of the infant", np.mean(same), len(same)),
+             ("a recording of another infant", np.mean(other), len(other))]  # fmt: skip
+    return pd.DataFrame(table, columns=["what", "value", "n"])
+
+
+def strangeness(study_set: StudySet, rows: Rows, folds: list[Fold]) -> pd.DataFrame:
+    """Distances of held-out cries and of other sounds from the training cries.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a recording: ``source`` (CRY or the other sound's category), ``recording``,
+        ``infant`` ('' for other sounds), ``score`` (mean over the models), ``confidence`` (largest
+        probability, mean), ``label`` (of the mean probabilities).
+    """
+    keys, vectors = study_set.derived.other(study_set.representation)
+    ids, X = pool(keys, vectors)
+    category = keys.drop_duplicates("recording").set_index("recording")["category"]
+    other = pd.DataFrame({"source": category.loc[ids].map(_category).to_numpy(),
+                          "recording": ids, "infant": ""})  # fmt: skip
+    cries = rows.recordings[["recording", "infant"]].assign(source=CRY)
+    score, p = np.zeros((2, len(rows.X))), out_of_fold(folds, rows.X)
+    for fold in folds:
+        score[:, fold.test] += np.stack([fold.distance(rows.X[fold.test]), np.ones(len(fold.test))])
+    cries = _judged(cries, score[0] / score[1], p)
+    own = np.mean([fold.distance(X) for fold in folds], axis=0)
+    other = _judged(other, own, np.stack([fold.probabilities(X) for fold in folds]))
+    return pd.concat([cries, other], ignore_index=True)
+
+
+def strange_table(table: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+    """For each kind of other sound: how well distance tells it from a held-out cry.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``source``, ``n``, ``value`` (AUC of the distance against held-out cries; 1 always farther),
+        ``low``, ``high`` (bootstrap over infants and over the other recordings), ``strange`` (share
+        beyond the 95th percentile of held-out cries), ``confidence``, and the share given each label.
+    """
+    cry = table[table["source"] == CRY]
+    limit = threshold(table)
+    rows = []
+    for source in [CRY, *sorted(set(table["source"]) - {CRY})]:
+        own = table[table["source"] == source]
+        row = {"source": source, "n": len(own), "strange": (own["score"] > limit).mean(),
+               "confidence": own["confidence"].mean()}  # fmt: skip
+        row |= {label: (own["label"] == label).mean() for label in CLASSES}
+        if source != CRY:
+            row |= _told_apart(own["score"], cry, draws, seed)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def threshold(table: pd.DataFrame) -> float:
+    """Distance above which a sound is called strange."""
+    return float(table.loc[table["source"] == CRY, "score"].quantile(STRANGE))
+
+
+def _told_apart(score: pd.Series, cry: pd.DataFrame, draws: int, seed: int) -> dict[str, float]:
+    both = np.concatenate([score, cry["score"]])
+    is_other = np.arange(len(both)) < len(score)
+    # Recordings of other sounds are drawn one by one, cries by infant.
+    weights = np.concatenate([
+        draw_weights(np.arange(len(score)), draws, seed + 1), draw_weights(cry["infant"], draws, seed)
+    ])  # fmt: skip
+    ranked = Ranked(is_other, both)
+    value = ranked.auc(np.ones((len(both), 1)))[0]
+    low, high, _, _ = evaluate.interval_of(ranked.auc(weights)[None], "distance")
+    return {"value": float(value), "low": float(low[0]), "high": float(high[0])}
+
+
+def _judged(table: pd.DataFrame, score: np.ndarray, p: np.ndarray) -> pd.DataFrame:
+    labels = np.array(CLASSES, dtype=object)[p.mean(axis=0).argmax(axis=1)]
+    return table.assign(score=score, confidence=p.max(axis=2).mean(axis=0), label=labels)
+
+
+def _category(name: str) -> str:
+    return re.sub(r"^\d+ - ", "", name).lower()
+
+
+def _described(name: str) -> dict[str, object]:
+    if name == PLAIN:
+        return {"condition": PLAIN, "title": PLAIN, "family": PLAIN, "severity": np.nan, "unit": ""}
+    one = PERTURBATIONS[name]
+    return {"condition": name, "title": one.title, "family": one.family, "severity": one.value,
+            "unit": one.unit}  # fmt: skip
+
+
+def _unit(X: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    spread = reference.std(axis=0)
+    Z = (X - reference.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
+
+
+def _cosine(plain: np.ndarray, X: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", _unit(plain, plain), _unit(X, plain))
+
+
+def _mean(each: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    drawn = each @ weights / weights.sum(axis=0)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"value": float(each.mean()), "low": float(low), "high": float(high)}
+
+
+def _auc(p: np.ndarray, rows: Rows, plan: Plan, weights: np.ndarray) -> dict[str, float]:
+    wide = np.column_stack([np.ones(len(weights)), weights])
+    values = []
+    for own, fold in zip(p, plan.folds, strict=True):
+        stratum = strata(pd.DataFrame({"f": fold, "p": plan.platform}), ["f", "p"])
+        values.append(class_auc(rows.y, own, stratum, wide).mean(axis=0))
+    means = np.mean(values, axis=0)
+    low, high, _, _ = evaluate.interval_of(means[None, 1:], "macro AUC")
+    return {"value": float(means[0]), "low": float(low[0]), "high": float(high[0])}

@@ -1,0 +1,88 @@
+"""The command: exit codes, plain messages, and no traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import pytest
+import soundfile
+
+from cryhear import cli
+from cryhear.errors import ParameterError
+
+
+@pytest.fixture
+def folder(tmp_path, tone):
+    for i in range(2):
+        soundfile.write(tmp_path / f"hungry_{i}.wav", tone(3.0, 400.0 + 50 * i), 16_000)
+    return tmp_path
+
+
+def test_check_lists_what_cannot_be_used_and_says_so_by_its_exit_code(folder, capsys):
+    assert cli.main(["corpus", "check", str(folder), "--jobs", "1"]) == 0
+    (folder / "renamed.wav").write_text("not audio")
+    assert cli.main(["corpus", "check", str(folder), "--jobs", "1"]) == cli.PARTIAL
+    assert "renamed.wav" in capsys.readouterr().out
+
+
+def test_embed_fills_a_store_and_lists_what_it_could_not(folder, tmp_path_factory, capsys):
+    store = tmp_path_factory.mktemp("store")
+    (folder / "empty.wav").touch()
+    given = ["embed", str(folder), str(store), "--representation", "logmel"]
+    assert cli.main(given) == cli.PARTIAL
+    assert "clips of 2 recordings" in capsys.readouterr().out
+    parts = list(store.rglob("part-*.parquet"))
+    assert cli.main(given) == cli.PARTIAL
+    assert list(store.rglob("part-*.parquet")) == parts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["study", "params/nothing.yaml"], "is not there"),
+        (["corpus", "check", "no/such/folder"], "no/such/folder"),
+        (["embed", ".", "store", "--representation", "yamnett"], "did you mean 'yamnet'"),
+        (["study", "--set", "seed"], "expected NAME=VALUE"),
+    ],
+)
+def test_a_users_mistake_is_one_message_and_exit_code_1(
+    arguments, expected, capsys, monkeypatch, root
+):
+    monkeypatch.chdir(root)
+    assert cli.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("cryhear: ")
+    assert expected in error
+    assert "Traceback" not in error
+
+
+def test_overrides_are_read_as_yaml_and_stay_data():
+    assert cli.overrides(["exploration.seed=7", "name=$(rm -rf x)"]) == {
+        "exploration.seed": 7,
+        "name": "$(rm -rf x)",
+    }
+    with pytest.raises(ParameterError, match="not readable"):
+        cli.overrides(["name=!!python/name:os.system"])
+
+
+def test_interrupting_says_that_finished_work_is_kept(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_check", interrupted)
+    assert cli.main(["corpus", "check", "."]) == 130
+    assert "what was finished is kept" in capsys.readouterr().err
+
+
+def test_every_command_has_help_with_an_example(capsys):
+    for words in (
+        ["report"],
+        ["study"],
+        ["book"],
+        ["publish"],
+        ["data"],
+        ["embed"],
+        ["corpus", "check"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*words, "--help"])
+        assert ended.value.code == 0
+        assert "Example: cryhear" in " ".join(capsys.readouterr().out.split())
