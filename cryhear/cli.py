@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; a user's mistake is a message, not a traceback."""
     given = parser().parse_args(arguments)
     try:
-        return int(given.run(given) or 0)
+        return int(given.handler(given) or 0)
     except CryhearError as error:
         print(f"cryhear: {error}", file=sys.stderr)
         return 1
@@ -87,6 +87,14 @@ def _study_commands(commands: Any) -> None:
     )
     command.add_argument("folder", nargs="?", type=Path, default=Path("results/default"))
     command = _add(
+        commands, "verify", _verify, "hold a finished run against the published one",
+        "cryhear verify results/default --chapter 9",
+    )  # fmt: skip
+    command.add_argument(
+        "run_folder", nargs="?", type=Path, default=Path("results/default"), metavar="RUN"
+    )
+    command.add_argument("--chapter", type=int, help="compare this chapter only, by its number")
+    command = _add(
         commands, "data", _data, "rebuild the derived tables from recordings and say what changed",
         "cryhear data params/data.yaml --out data/donateacry",
     )  # fmt: skip
@@ -132,7 +140,7 @@ def _add(commands: Any, name: str, run: Any, text: str, example: str) -> argpars
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"Example: {example}"
     )
-    command.set_defaults(run=run)
+    command.set_defaults(handler=run)
     return command
 
 
@@ -182,6 +190,14 @@ def _publish(given: argparse.Namespace) -> int:
 
     book.publish(given.folder)
     return 0
+
+
+def _verify(given: argparse.Namespace) -> int:
+    from cryhear import verify
+
+    report = verify.verify(given.run_folder, given.chapter)
+    print(report)
+    return 0 if report.passed else 1
 
 
 def _data(given: argparse.Namespace) -> int:

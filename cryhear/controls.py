@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from cryhear import evaluate, inference, power, procedure, trials
 from cryhear.estimand import Plan, repeat_auc
 from cryhear.evaluate import draw_weights, strata
+from cryhear.labels import CLASSES
 from cryhear.procedure import Reduction
 from cryhear.ranking import Ranked
 from cryhear.trials import Rows
@@ -100,6 +101,23 @@ def contrast(
     name = f"{' or '.join(positive)} against {' or '.join(negative)}"
     return {"contrast": name, "value": value, "low": low, "high": high, "chance": 0.5,
             "n": len(y), "infants": two.recordings["infant"].nunique()}  # fmt: skip
+
+
+def the_label(run: Any) -> pd.DataFrame:
+    """The label itself as a probed attribute: the primary score of chapter 9.
+
+    Returns
+    -------
+    pandas.DataFrame, 1 row
+        ``target`` ('the label'), ``value``, ``low``, ``high``, ``chance``, ``n``, ``infants``.
+    """
+    scores, chosen = run.read("09_leakage", "scores"), run.parameters
+    keep = {"metric": "auc_macro", "protocol": "primary", "set": chosen.set,
+            "representation": chosen.representation}  # fmt: skip
+    for column, value in keep.items():
+        scores = scores[scores[column] == value]
+    kept = scores[["value", "low", "high", "n", "units"]].rename(columns={"units": "infants"})
+    return kept.assign(target="the label", chance=0.5).reset_index(drop=True)
 
 
 def pipeline_checks(rows: Rows, plan: Plan, null: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -191,10 +209,7 @@ def within_platform(
     for platform in sorted(set(rows.recordings["platform"]) - {""}):
         own = rows.subset((rows.recordings["platform"] == platform).to_numpy())
         if (
-            own.recordings.groupby("label")["infant"]
-            .nunique()
-            .reindex(procedure.CLASSES, fill_value=0)
-            .min()
+            own.recordings.groupby("label")["infant"].nunique().reindex(CLASSES, fill_value=0).min()
             < folds
         ):
             continue

@@ -221,7 +221,9 @@ def other_sounds(study: params.Study, out: Path) -> None:
 def _narrowest(vectors: np.ndarray) -> str:
     """Half precision where every value fits its range; some openSMILE functionals do not."""
     size = np.abs(vectors[vectors != 0])
-    fits = not len(size) or (size.max() < 60_000 and np.quantile(size, 0.001, method="lower") > 1e-6)
+    fits = not len(size) or (
+        size.max() < 60_000 and np.quantile(size, 0.001, method="lower") > 1e-6
+    )
     return "float16" if fits else "float32"
 
 

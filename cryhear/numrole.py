@@ -63,7 +63,8 @@ def show(entry: dict[str, Any], part: str = "") -> str:
         If the part is unknown or was not recorded.
     """
     unit = str(entry["unit"])
-    if part == "":
+    if part == "" or (unit == "text" and part == "ci"):
+        # Text in a number's place says why there is no number; it has no interval either.
         return quantity(entry["value"], unit)
     if part not in PARTS:
         raise LedgerError(

@@ -326,12 +326,19 @@ class Controls(_Labelled):
     draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
         2000, description="bootstrap draws over infants, 50 to 100000"
     )
+    shuffles: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
+        20, description="label exchanges behind 'the best of nothing', 1 to 1000"
+    )
 
 
 class Robustness(_Labelled):
     """Chapter 11."""
 
     representation: Representation = Field("yamnet", description="embedding backend")
+    folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
+    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
+        3, description="repeats, 1 to 50"
+    )
     draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
         2000, description="bootstrap draws over infants, 50 to 100000"
     )

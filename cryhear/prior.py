@@ -70,6 +70,13 @@ def five_classes(study_set: Any, seed: int, folds: int = 5, repeats: int = 3) ->
     return by.agg(value="mean", sd="std").reset_index().assign(n=len(y), classes=len(names))
 
 
+def five_classes_of(run: Any, seed: int, folds: int, repeats: int) -> pd.DataFrame:
+    """`five_classes` of a run's cleaned set; no row where it has none."""
+    if "cleaned" not in set(run.derived.manifest()["set"]):
+        return pd.DataFrame(columns=["protocol", "metric", "value", "sd", "n", "classes"])
+    return five_classes(run.load(set="cleaned"), seed, folds, repeats)
+
+
 def beside_published(ours: pd.DataFrame) -> pd.DataFrame:
     """infant-cry-ssl's figures and ours under the same protocol.
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cryhear import evaluate, linear, procedure
 from cryhear.derived import StudySet, pool
+from cryhear.errors import MissingArtefactError
 from cryhear.estimand import Plan
 from cryhear.evaluate import draw_weights, strata
 from cryhear.labels import CLASSES
@@ -26,6 +28,11 @@ PLAIN = "as recorded"
 STRANGE = 0.95
 """Quantile of the held-out cries' distances above which a sound is called strange."""
 CRY = "cries, held out"
+BABY = "baby cry"
+"""ESC-10's own cries: no other sound."""
+SLIGHT = ("white_noise_20db", "pink_noise_20db", "gain_minus_10db", "offset_250ms")
+"""Changes a listener would hardly remark on."""
+NOT_RUN = "(not run here)"
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,25 @@ def stability(
     return pd.DataFrame(made).assign(**counts)
 
 
+def missing(study_set: StudySet) -> list[str]:
+    """Conditions of `perturb.PERTURBATIONS` whose embeddings the derived data lack."""
+    there = set(study_set.derived.variants(study_set.representation))
+    return [name for name in PERTURBATIONS if name not in there]
+
+
+def slight(labelled: pd.DataFrame) -> float:
+    """Smallest share that keeps its label under the changes of `SLIGHT`; 1 if none was made."""
+    own = labelled.loc[labelled["condition"].isin(SLIGHT), "value"]
+    return float(own.min()) if len(own) else 1.0
+
+
+def agreement_by_chance(rows: Rows, folds: list[Fold]) -> float:
+    """How often two unrelated recordings get the same label: sum of squared shares, mean of repeats."""
+    labels = out_of_fold(folds, rows.X).argmax(axis=2)
+    shares = np.stack([np.bincount(own, minlength=len(CLASSES)) / len(own) for own in labels])
+    return float((shares**2).sum(axis=1).mean())
+
+
 def references(rows: Rows, seed: int) -> pd.DataFrame:
     """How alike recordings are anyway: cosine with another of the infant, and of another infant.
 
@@ -143,20 +169,24 @@ def strangeness(study_set: StudySet, rows: Rows, folds: list[Fold]) -> pd.DataFr
     Returns
     -------
     pandas.DataFrame
-        One row a recording: ``source`` (CRY or the other sound's category), ``recording``,
-        ``infant`` ('' for other sounds), ``score`` (mean over the models), ``confidence`` (largest
-        probability, mean), ``label`` (of the mean probabilities).
+        One row a recording: ``source`` (CRY or the other sound's category; only CRY where the
+        derived data hold no other sounds), ``recording``, ``infant`` ('' for other sounds),
+        ``score`` (mean over the models), ``confidence`` (largest probability, mean), ``label`` (of
+        the mean probabilities).
     """
-    keys, vectors = study_set.derived.other(study_set.representation)
-    ids, X = pool(keys, vectors)
-    category = keys.drop_duplicates("recording").set_index("recording")["category"]
-    other = pd.DataFrame({"source": category.loc[ids].map(_category).to_numpy(),
-                          "recording": ids, "infant": ""})  # fmt: skip
     cries = rows.recordings[["recording", "infant"]].assign(source=CRY)
     score, p = np.zeros((2, len(rows.X))), out_of_fold(folds, rows.X)
     for fold in folds:
         score[:, fold.test] += np.stack([fold.distance(rows.X[fold.test]), np.ones(len(fold.test))])
     cries = _judged(cries, score[0] / score[1], p)
+    try:
+        keys, vectors = study_set.derived.other(study_set.representation)
+    except MissingArtefactError:
+        return cries
+    ids, X = pool(keys, vectors)
+    category = keys.drop_duplicates("recording").set_index("recording")["category"]
+    other = pd.DataFrame({"source": category.loc[ids].map(_category).to_numpy(),
+                          "recording": ids, "infant": ""})  # fmt: skip
     own = np.mean([fold.distance(X) for fold in folds], axis=0)
     other = _judged(other, own, np.stack([fold.probabilities(X) for fold in folds]))
     return pd.concat([cries, other], ignore_index=True)
@@ -184,6 +214,52 @@ def strange_table(table: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
             row |= _told_apart(own["score"], cry, draws, seed)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def record_other(run: Any, kinds: pd.DataFrame) -> None:
+    """Record what `strange_table` found; where there are no other sounds, text that says so."""
+    others = kinds[~kinds["source"].isin([CRY, BABY])]
+    run.number("n_other", int(kinds["n"].iloc[1:].sum()), "count")
+    run.number("confidence_cry", kinds["confidence"].iloc[0], "score", n=int(kinds["n"].iloc[0]))
+    if others.empty:
+        for key in OTHER_KEYS:
+            run.number(key, NOT_RUN, "text")
+        return
+    n, label_shares = int(others["n"].sum()), others[list(CLASSES)]
+    at = label_shares.max(axis=1).idxmax()
+    mean = {c: float(np.average(others[c], weights=others["n"])) for c in ("strange", "confidence")}
+    told = float(others["value"].mean())
+    run.number("told_apart", told, "score", n=n, note="mean over kinds of sound")
+    run.number("strange_share", mean["strange"], "share", n=n)
+    run.number("confidence_other", mean["confidence"], "score", n=n)
+    run.number("worst_source", others.loc[at, "source"], "text")
+    run.number("worst_label", label_shares.loc[at].astype(float).idxmax(), "text")
+    run.number(
+        "worst_share", float(label_shares.loc[at].max()), "share", n=int(others.loc[at, "n"])
+    )
+    baby = kinds[kinds["source"] == BABY]
+    if len(baby):
+        row = baby.iloc[0]
+        run.number("baby", row["value"], "score", low=row["low"], high=row["high"], n=int(row["n"]))
+    else:
+        run.number("baby", NOT_RUN, "text")
+    run.conclude(
+        "conclusion_other", mean["confidence"] < kinds["confidence"].iloc[0],
+        "A sound that is no cry gets a label too, with less confidence than a cry.",
+        "A sound that is no cry gets a label too, with no less confidence than a cry: "
+        "{num}`robustness.worst_share` of the {num}`robustness.worst_source` clips are called "
+        "{num}`robustness.worst_label`.",
+    )  # fmt: skip
+    run.conclude(
+        "conclusion_warning", told >= 0.9,
+        "Distance from the training cries tells them apart: AUC {num}`robustness.told_apart` on average.",
+        "Distance from the training cries tells them apart only in part: AUC "
+        "{num}`robustness.told_apart` on average.",
+    )  # fmt: skip
+
+
+OTHER_KEYS = ("told_apart", "strange_share", "confidence_other", "worst_source", "worst_label",
+              "worst_share", "baby", "conclusion_other", "conclusion_warning")  # fmt: skip
 
 
 def threshold(table: pd.DataFrame) -> float:

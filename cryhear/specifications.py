@@ -161,7 +161,7 @@ def spaced(recordings: pd.DataFrame, gap_s: float) -> np.ndarray:
 
 
 def cell(
-    factor: str, rows: Rows, weighting: str, permuted: np.ndarray, folds: int, repeats: int,
+    rows: Rows, weighting: str, permuted: np.ndarray, folds: int, repeats: int,
     draws: int, seed: int,
 ) -> pd.DataFrame:  # fmt: skip
     """Score one cell, and score it under labels that mean nothing.

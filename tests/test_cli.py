@@ -86,3 +86,14 @@ def test_every_command_has_help_with_an_example(capsys):
             cli.main([*words, "--help"])
         assert ended.value.code == 0
         assert "Example: cryhear" in " ".join(capsys.readouterr().out.split())
+
+
+def test_building_a_book_hands_over_the_run_and_the_place(monkeypatch, tmp_path, capsys):
+    from cryhear import book
+
+    monkeypatch.setattr(book, "build", lambda run, out: (run, out))
+    assert cli.main(["book", "--out", str(tmp_path)]) == 0
+    assert cli.main(["book", "--run", "results/default", "--out", str(tmp_path)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("(None, ")
+    assert "results/default" in second

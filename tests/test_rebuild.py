@@ -209,7 +209,7 @@ def test_identical_rows_are_as_many_as_arithmetic_says():
 def test_by_infant_predicts_everyone_once_a_repeat():
     made = study()
     folds = splits.repeated_folds(made.recordings, "infant", 3, 2, 0)
-    table = crossvalidation.by_infant(made, ["logistic_regression"], folds, mlp=False)
+    table = crossvalidation.by_infant(made, ["logistic_regression"], folds, mlp=False, n_jobs=1)
     counts = table.groupby(["model", "repeat"])["recording"].agg(["size", "nunique"])
     assert (counts == len(made.y)).all().all()
     assert set(table["model"]) == {"logistic_regression", "majority", "stratified", "metadata"}

@@ -177,7 +177,9 @@ def out_of_distribution(
 
 
 @drawn("quantity", "original", "ours")
-def beside_original(table: pd.DataFrame, x_label: str = "Score") -> Figure:
+def beside_original(
+    table: pd.DataFrame, x_label: str = "Score", theirs: str = "original study"
+) -> Figure:
     """The original's figures beside ours, joined by a line.
 
     Parameters
@@ -197,7 +199,7 @@ def beside_original(table: pd.DataFrame, x_label: str = "Score") -> Figure:
         markerfacecolor="white",
         linestyle="",
         markersize=7,
-        label="original study",
+        label=theirs,
     )
     axes.errorbar(
         table["ours"],

@@ -1,0 +1,277 @@
+"""Hold a finished run against the published one: predictions, ledgers, and the tables behind figures.
+
+Rows are matched by what they are about (recording, protocol, repeat, model, ...), never by position, so
+that a dropped infant or a changed fold is seen as what it is. What is not compared is said, with why.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cryhear import ledger
+from cryhear.book import PUBLISHED, TABLES
+from cryhear.chapters import CHAPTERS
+from cryhear.errors import StudyError
+from cryhear.files import read_json, read_table
+
+PROBABILITY = 1e-4
+"""Largest difference of a published probability: float32 components and a solver stopped at logits
+good to 1e-4 leave 2e-5 between machines; a probability changed by hand in the third decimal is seen."""
+
+NUMBER = 1e-3
+"""Largest difference of a score, share or other real number of a ledger or table, absolute below 1 and
+relative above: what `PROBABILITY` can move an AUC of a hundred recordings by. Counts, labels and
+texts must be equal."""
+
+SHOWN = 5
+KEYS = ("protocol", "part", "set", "model", "representation", "repeat", "recording")
+EXACT = ("infant", "label", "platform", "fold")
+NOT_COMPARED = (
+    "pictures (drawn from the tables), page layout, timings, versions of packages, hashes of files "
+    "that another chapter wrote (their content is compared where it is published)"
+)
+
+
+@dataclass
+class Report:
+    """What was found: lines about what matches, what differs, and what was not compared."""
+
+    matches: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Nothing differs, and something was compared."""
+        return bool(self.matches) and not self.differences
+
+    def __str__(self) -> str:
+        parts = [
+            ("Matches", self.matches),
+            ("Differs", self.differences),
+            ("Not compared", self.skipped),
+        ]
+        lines = []
+        for title, found in parts:
+            lines += [f"{title} ({len(found)})", *(f"  {line}" for line in found)]
+        verdict = "verified" if self.passed else "NOT verified"
+        return "\n".join([*lines, f"{verdict}: {len(self.differences)} differences"])
+
+
+def verify(
+    run: str | os.PathLike[str],
+    chapter: int | None = None,
+    published: str | os.PathLike[str] = PUBLISHED,
+) -> Report:
+    """Compare a finished run with the published one.
+
+    Parameters
+    ----------
+    run : path-like
+        A run's folder, ``results/default``.
+    chapter : int, optional
+        Only the chapter of this number.
+    published : path-like
+        Where the published chapters lie.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    StudyError
+        Neither folder holds such a chapter.
+    """
+    run, published, report = Path(run), Path(published), Report()
+    names = [n for n in CHAPTERS if chapter is None or int(n.split("_")[0]) == chapter]
+    there = [n for n in names if (published / n / "ledger.json").exists()]
+    if not there:
+        asked = "chapter" if chapter is None else f"chapter {chapter}"
+        raise StudyError(
+            f"{published} holds no published {asked}; publish a run first (`cryhear publish`)"
+        )
+    for name in names:
+        if name not in there:
+            report.skipped.append(f"{name}: not published")
+        elif not (run / name / "ledger.json").exists():
+            report.differences.append(
+                f"{name}: {run / name} holds no finished chapter; run it first"
+            )
+        else:
+            _chapter(run / name, published / name, name, report)
+    report.skipped.append(NOT_COMPARED)
+    return report
+
+
+def _chapter(run: Path, published: Path, name: str, report: Report) -> None:
+    ours, theirs = (read_json(folder / "ledger.json") for folder in (run, published))
+    _parameters(ours, theirs, name, report)
+    _inputs(ours, theirs, name, report)
+    _numbers(run, published, name, report)
+    for kind in ("figures", "tables"):
+        _tables(run, published, ours[kind], theirs[kind], f"{name}, {kind}", report)
+    files = sorted(
+        {p.name for pattern in TABLES for f in (run, published) for p in f.glob(pattern)}
+    )
+    for file in files:
+        _predictions(run / file, published / file, f"{name}/{file}", report)
+
+
+def _parameters(ours: dict, theirs: dict, name: str, report: Report) -> None:
+    for key in sorted(ours["parameters"].keys() | theirs["parameters"].keys()):
+        a, b = theirs["parameters"].get(key), ours["parameters"].get(key)
+        if a != b:
+            report.differences.append(f"{name}: parameter {key} was {a!r}, is {b!r}")
+
+
+def _inputs(ours: dict, theirs: dict, name: str, report: Report) -> None:
+    """Hashes of the derived data; files that chapters wrote are compared by content elsewhere."""
+    found, changed = 0, []
+    for key in sorted(ours["inputs"].keys() | theirs["inputs"].keys()):
+        if key.split("/")[0] in CHAPTERS:
+            continue
+        found += 1
+        if ours["inputs"].get(key) != theirs["inputs"].get(key):
+            changed.append(f"{name}: input {key} is not the file that was published from")
+    report.differences += changed
+    if found and not changed:
+        report.matches.append(f"{name}: {found} input files, by SHA-256")
+
+
+def _numbers(run: Path, published: Path, name: str, report: Report) -> None:
+    ours, theirs = (ledger.merge([f / "ledger.json"]) for f in (run, published))
+    found = [d for d in ledger.compare(theirs, ours, 0.0) if _too_far(d.published, d.found)]
+    report.differences += [f"{name}: {d}" for d in found]
+    same = len(ours.keys() & theirs.keys()) - len({d.key.split(" ")[0] for d in found})
+    if same > 0:
+        report.matches.append(f"{name}: {same} numbers and sentences within {NUMBER:g}")
+
+
+def _too_far(a: Any, b: Any) -> bool:
+    real = any(isinstance(v, float) for v in (a, b))
+    if not real or not all(isinstance(v, (int, float)) for v in (a, b)):
+        return bool(a != b)
+    return not math.isclose(a, b, abs_tol=NUMBER, rel_tol=NUMBER)
+
+
+def _tables(
+    run: Path, published: Path, ours: dict, theirs: dict, what: str, report: Report
+) -> None:
+    same = 0
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name not in ours or name not in theirs:
+            side = "the run" if name not in ours else "what was published"
+            report.differences.append(f"{what}: {name} is not in {side}")
+            continue
+        key = "table" if "table" in theirs[name] else "file"
+        paths = [folder / entry[name][key] for folder, entry in ((run, ours), (published, theirs))]
+        problems = _missing(paths) or compare_tables(*map(_csv, paths))
+        report.differences += [f"{what}: {name}: {p}" for p in problems]
+        same += not problems
+    if same:
+        report.matches.append(f"{what}: {same} tables within {NUMBER:g}")
+
+
+def compare_tables(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
+    """Differences of two tables, row by row: numbers within NUMBER, everything else equal."""
+    if list(ours.columns) != list(theirs.columns):
+        return [f"columns were {', '.join(theirs.columns)}, are {', '.join(ours.columns)}"]
+    if len(ours) != len(theirs):
+        return [f"{len(theirs)} rows published, {len(ours)} found"]
+    problems = []
+    for column in ours:
+        a, b = theirs[column], ours[column]
+        if all(pd.api.types.is_numeric_dtype(s) and s.dtype != bool for s in (a, b)):
+            whole = all(pd.api.types.is_integer_dtype(s) for s in (a, b))
+            tolerance = 0.0 if whole else NUMBER
+            x, y = a.to_numpy(float), b.to_numpy(float)
+            close = np.isclose(x, y, atol=tolerance, rtol=tolerance, equal_nan=True)
+        else:
+            close = (a.fillna("") == b.fillna("")).to_numpy()
+        if not close.all():
+            problems.append(_first(column, theirs, ours, ~close))
+    return problems
+
+
+def _predictions(ours: Path, theirs: Path, name: str, report: Report) -> None:
+    if problems := _missing([ours, theirs]):
+        report.differences += [f"{name}: {p}" for p in problems]
+        return
+    a, b = read_table(theirs), read_table(ours)
+    problems = compare_predictions(b, a)
+    report.differences += [f"{name}: {p}" for p in problems]
+    if not problems:
+        report.matches.append(
+            f"{name}: {len(a):,} predictions of {a['recording'].nunique():,} recordings within "
+            f"{PROBABILITY:g}; infants, labels and folds equal"
+        )
+
+
+def compare_predictions(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
+    """Differences of two tables of predictions, rows matched by KEYS.
+
+    Returns
+    -------
+    list of str
+        Rows that only one has, then infants, labels, platforms and folds that differ, then
+        probabilities that differ by more than PROBABILITY.
+    """
+    keys = [k for k in KEYS if k in theirs and k in ours]
+    a, b = (_indexed(t, keys) for t in (theirs, ours))
+    problems = []
+    for one, other, verb in ((a, b, "not found"), (b, a, "not published")):
+        lone = one.index.difference(other.index)
+        if len(lone):
+            infants = one.loc[lone, "infant"].nunique() if "infant" in one else 0
+            problems.append(
+                f"{len(lone):,} predictions of {infants} infants {verb}, first {_named(lone[:1], keys)}"
+            )
+    both = a.index.intersection(b.index)
+    a, b = a.loc[both], b.loc[both]
+    for column in (c for c in EXACT if c in a and c in b):
+        differs = a[column].astype(str).to_numpy() != b[column].astype(str).to_numpy()
+        if differs.any():
+            problems.append(_first(column, a, b, differs))
+    for column in (c for c in a if c.startswith("p_") and c in b):
+        apart = np.abs(a[column].to_numpy(float) - b[column].to_numpy(float))
+        differs = ~(apart <= PROBABILITY)
+        if differs.any():
+            worst = f", at most {np.nanmax(apart):.3g} apart"
+            problems.append(_first(column, a, b, differs) + worst)
+    return problems
+
+
+def _indexed(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Rows by their keys; copies of a recording, which share them all, are numbered."""
+    number = table.groupby(keys, observed=True).cumcount().rename("copy")
+    return table.set_index([*(table[k].astype(str) for k in keys), number]).sort_index()
+
+
+def _first(column: str, theirs: pd.DataFrame, ours: pd.DataFrame, differs: np.ndarray) -> str:
+    at = np.flatnonzero(differs)
+    shown = [
+        f"{theirs[column].iloc[i]!r} published, {ours[column].iloc[i]!r} found" for i in at[:SHOWN]
+    ]
+    more = f" and {len(at) - SHOWN:,} more" if len(at) > SHOWN else ""
+    return f"{column} differs in {len(at):,} of {len(theirs):,} rows: {'; '.join(shown)}{more}"
+
+
+def _named(index: pd.MultiIndex, keys: list[str]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in zip(keys, index[0], strict=False))
+
+
+def _missing(paths: Iterable[Path]) -> list[str]:
+    return [f"{path} is not there" for path in paths if not path.exists()]
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, keep_default_na=True)
