@@ -118,6 +118,24 @@ def drawn(scores: pd.DataFrame, metric: str, representations: Sequence[str]) -> 
     return pd.concat([rows, pd.DataFrame(line)], ignore_index=True) if line else rows
 
 
+METRIC_NAMES = {
+    "balanced_accuracy": "balanced\naccuracy", "f1_weighted": "weighted F1", "auc_macro": "macro AUC",
+    "f1": "F1",
+}  # fmt: skip
+"""How metrics are written in figures, where it is not as they are named in tables."""
+
+
+def named(scores: pd.DataFrame) -> pd.DataFrame:
+    """The table with metrics as they are written in figures."""
+    return scores.assign(metric=scores["metric"].replace(METRIC_NAMES))
+
+
+def sizes(predictions: pd.DataFrame, part: str) -> str:
+    """How many recordings a part holds in each split, in words: '370 by file, 373 by infant'."""
+    rows = predictions[predictions["part"] == part].groupby("unit")["recording"].nunique()
+    return ", ".join(f"{n:,} by {unit}" for unit, n in rows.items())
+
+
 def span(values: pd.Series, decimals: int = 2) -> str:
     """Lowest and highest of some values in words, for descriptions of figures."""
     return f"{values.min():.{decimals}f} to {values.max():.{decimals}f}"
