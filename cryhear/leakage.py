@@ -333,16 +333,25 @@ def ceilings(rows: Rows, within_s: float = 300.0, parents: float = 0.75) -> pd.D
     return pd.DataFrame(table)
 
 
+WIDEST_STEP = 0.1
+"""Largest step in AUC between two simulated effects across which power is interpolated."""
+
+
 def detectable(summary: pd.DataFrame, null: pd.DataFrame, error: float) -> tuple[float, str]:
     """The smallest AUC found four times in five, and how that was worked out.
 
-    By simulation; where no effect tried is found so often, by formula from the null and the
-    refitted standard error.
+    By simulation; where no effect tried is found so often, or the effects tried leap over the
+    place where power rises, by formula from the null and the refitted standard error.
     """
     simulated = power.detectable_auc(summary)
-    if np.isfinite(simulated):
-        return simulated, "simulated"
-    return power.detectable_auc_normal(null, error), "by formula: no effect tried reached it"
+    by_formula = power.detectable_auc_normal(null, error)
+    if not np.isfinite(simulated):
+        return by_formula, "by formula: no effect tried reached it"
+    tried = np.sort(summary["auc"].to_numpy())
+    place = int(np.searchsorted(tried, simulated))
+    if place and tried[min(place, len(tried) - 1)] - tried[place - 1] > WIDEST_STEP:
+        return by_formula, "by formula: the simulated effects leap over it"
+    return simulated, "simulated"
 
 
 def precision(refits: pd.DataFrame, rows: Rows, most: int = 1000) -> pd.DataFrame:

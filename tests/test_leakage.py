@@ -167,6 +167,9 @@ def test_detectable_falls_back_on_the_formula():
     assert (
         leakage.detectable(none.assign(share_significant=[0.0, 1.0]), null, 0.03)[1] == "simulated"
     )
+    leap = none.assign(auc=[0.5, 0.9], share_significant=[0.0, 1.0])
+    said = "by formula: the simulated effects leap over it"
+    assert leakage.detectable(leap, null, 0.03) == (value, said)
 
 
 def test_the_primary_set_comes_first_whatever_it_is(audit):
