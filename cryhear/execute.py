@@ -226,8 +226,10 @@ def _keep_changed(cell: NotebookNode, defaults: dict[str, Any]) -> bool:
 
 
 def _clean_cell(cell: NotebookNode, index: int, chapter: str, ledger: dict[str, Any]) -> None:
-    tags = [tag for tag in cell.metadata.get("tags", []) if tag in KEPT_TAGS]
-    if cell.cell_type == "code" and "parameters" not in tags:
+    given = cell.metadata.get("tags", [])
+    settings = "parameters" in given or "injected-parameters" in given
+    tags = [tag for tag in given if tag in KEPT_TAGS]
+    if cell.cell_type == "code" and not settings:
         # Results first: a reader unfolds the code of a step, a re-runner opens the notebook.
         tags = [*tags, "hide-input"] if "hide-input" not in tags else tags
     cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
