@@ -153,7 +153,7 @@ def beside(
     heard = tables[tables["representation"] != NO_SOUND]
     keys = ["protocol", "model", "part", "metric"]
     known = heard.set_index(keys)[["value", "low", "high"]]
-    rows = [] if rowwise is None else rowwise.set_index(["protocol", "metric"])["value"]
+    rows: Any = [] if rowwise is None else rowwise.set_index(["protocol", "metric"])["value"]
 
     def value(protocol: str, row: Mapping[str, Any], part: str, what: str = "value") -> float:
         key = (protocol, row["model"], part, row["metric"])

@@ -140,7 +140,8 @@ def experiment(
     SplitError
         If no unit can be dealt; one that can is enough, and the others are in `refused`.
     """
-    found, made = Experiment(), {}
+    found = Experiment()
+    made: dict[Any, Any] = {}
     for representation in representations:
         study_set = load(representation=representation)
         for unit in (u for u in units if u not in found.refused):
@@ -185,7 +186,7 @@ def classical_fit(models: Sequence[str], preset: str = "default", n_iter: int = 
     def fit(split: Split) -> dict[str, pd.DataFrame]:
         X, y, infants = split.training()
         found = {
-            m: classical.search(m, X, y, infants, preset=preset, seed=split.seed, n_iter=n_iter)
+            m: classical.search(m, X, y, infants, preset=preset, seed=split.seed, n_iter=n_iter)  # type: ignore[arg-type]
             for m in models
         }
         fitted = {m: result.estimator for m, result in found.items()}
@@ -216,7 +217,7 @@ def mlp_fit(
 
         X, y, infants = split.training()
         found = mlp.search_mlp(
-            X, y, infants, split.plain("validation"), preset, split.seed, trials, search_epochs,
+            X, y, infants, split.plain("validation"), preset, split.seed, trials, search_epochs,  # type: ignore[arg-type]
             (dropout[0], dropout[1]), mlp.PRESETS[preset].model_copy(update=settings),
         )  # fmt: skip
         tables = {"predictions": _predicted(split, "mlp", found.estimator)}
