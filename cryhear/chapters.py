@@ -42,6 +42,9 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 }
 """Every chapter in the book's order, with the chapters whose files it reads."""
 
+ABSENT = "(not to be had from this study)"
+"""Stands in the place of a number that a study's recordings do not allow."""
+
 VERSIONED = (
     "cryhear",
     "numpy",
@@ -170,6 +173,12 @@ class Run:
     def number(self, key: str, value: Any, unit: str, **details: Any) -> None:
         """Record one number; see `cryhear.ledger.Ledger.number`."""
         self.ledger.number(key, value, unit, **details)
+
+    def absent(self, *keys: str) -> None:
+        """Record, for each of `keys` that has no number, text that says so: prose may still name it."""
+        for key in keys:
+            if key not in self.ledger.numbers:
+                self.number(key, ABSENT, "text")
 
     def conclude(self, key: str, holds: bool, if_true: str, if_false: str) -> None:
         """Record the sentence that fits the outcome; see `cryhear.ledger.Ledger.conclude`."""

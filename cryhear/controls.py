@@ -200,25 +200,26 @@ def within_platform(
 ) -> pd.DataFrame:
     """The ladder on each platform's recordings alone: no telephone can stand in for a label.
 
+    A platform with fewer infants of a class than folds is left out; where that leaves none, all
+    recordings stand as one series.
+
     Returns
     -------
     pandas.DataFrame
-        ``series`` (platform), ``rung``, ``value``, ``low``, ``high``, ``n``, ``infants``.
+        ``series`` (platform, or 'all'), ``rung``, ``value``, ``low``, ``high``, ``n``, ``infants``.
     """
-    tables = []
+    parts = {}
     for platform in sorted(set(rows.recordings["platform"]) - {""}):
         own = rows.subset((rows.recordings["platform"] == platform).to_numpy())
-        if (
-            own.recordings.groupby("label")["infant"].nunique().reindex(CLASSES, fill_value=0).min()
-            < folds
-        ):
-            continue
+        infants = own.recordings.groupby("label")["infant"].nunique()
+        if infants.reindex(CLASSES, fill_value=0).min() >= folds:
+            parts[platform] = own
+    tables = []
+    for name, own in (parts or {"all": rows}).items():
         bare = own.with_features(own.X)
         for rung in rungs:
             made = trials.rung(bare, folds, seed, "logistic_regression", rung, repeats)
-            tables.append(made.assign(series=platform))
-    if not tables:
-        return pd.DataFrame(columns=["series", "rung", "value", "low", "high", "n", "infants"])
+            tables.append(made.assign(series=name))
     found = evaluate.bootstrap(
         pd.concat(tables, ignore_index=True), draws, seed, by=("series", "protocol")
     )

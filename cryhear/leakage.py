@@ -20,13 +20,19 @@ from cryhear.trials import Rows
 
 RUNGS = ("L0", "L1", "L2", "L3", "L4")
 MLP_RUNGS = ("L0", "L1", "L3")
-COVERED = (0.0, 0.5)
-"""Effects at which the refitted interval's coverage is simulated."""
+SMALL = (0.0, 0.05, 0.1, 0.15, 0.2)
+"""Effects around what can just be found, between-infant standard deviations."""
+LARGE = tuple(effect for effect in power.EFFECTS if effect > SMALL[-1])
+COVERED = (0.0,)
+"""Effects at which the refitted interval's coverage is simulated. Not with an effect: it lies in the
+span of all infants, and a bootstrap that leaves infants out would find part of it free of noise."""
 REFITS_A_RUN = 20
 BLOCK = 10
 """Refitting bootstraps a piece."""
 LEAST_PERMUTATIONS = 19
-SHUFFLES = 3
+SHUFFLES = 8
+SIZE_RUNS = 5
+"""Studies without an effect for each simulated study of an effect."""
 SIDE_PERMUTATIONS = 100
 MODEL_REPEATS = 2
 """Repeats, at most, of the models beside logistic regression."""
@@ -111,23 +117,36 @@ class Audit:
         return self._gather("refits", trials.refits, common, calls)
 
     def simulations(self) -> pd.DataFrame:
-        """Simulated studies of every effect, those of `COVERED` refitted in the first runs."""
-        settings, rows = self.settings, self.primary
-        common = {"rows": _bare(rows), "plan": trials.one_repeat(self.primary_plan, 0),
-                  "runs": settings.power_runs, "permutations": LEAST_PERMUTATIONS, "draws": 400,
-                  "seed": settings.seed}  # fmt: skip
-        calls = [{"run": i} for i in range(settings.power_runs)]
-        tested = self._gather(
-            "power", trials.simulated, {**common, "effects": power.EFFECTS, "refits": 0}, calls
+        """Simulated studies: small effects in full, large ones in a third of the runs.
+
+        `SIZE_RUNS` times as many again have no effect, for the test's size; some of `COVERED` are
+        refitted, for the interval's coverage.
+        """
+        runs, rows = self.settings.power_runs, _bare(self.primary)
+        plain = {"rows": rows, "plan": trials.one_repeat(self.primary_plan, 0),
+                 "permutations": LEAST_PERMUTATIONS, "seed": self.settings.seed}  # fmt: skip
+        common = {**plain, "runs": runs, "draws": 400}
+        asked = (
+            (SMALL, 0, runs),
+            (LARGE, 0, -(-runs // 3)),
+            (COVERED, REFITS_A_RUN, refitted_runs(runs)),
         )
-        refitted = self._gather(
-            "coverage",
-            trials.simulated,
-            {**common, "effects": COVERED, "refits": REFITS_A_RUN},
-            calls[: refitted_runs(settings.power_runs)],
+        small, large, refitted = (
+            self._gather(
+                "power",
+                trials.simulated,
+                {**common, "effects": effects, "refits": refits},
+                [{"run": i} for i in range(n)],
+            )
+            for effects, refits, n in asked
         )
+        starts = range(0, SIZE_RUNS * runs, BLOCK)
+        calls = [{"start": s, "stop": min(s + BLOCK, SIZE_RUNS * runs)} for s in starts]
+        empty = self._gather("size", trials.sizes, plain, calls)
+        tested = pd.concat([small, large]).drop(columns="se_refit")
         errors = refitted[["effect", "run", "se_refit"]]
-        return tested.drop(columns="se_refit").merge(errors, on=["effect", "run"], how="left")
+        tested = tested.merge(errors, on=["effect", "run"], how="left")
+        return pd.concat([tested, empty], ignore_index=True)
 
     def rehearsals(self) -> pd.DataFrame:
         """One synthetic study of every effect, from audio to p."""
@@ -493,6 +512,11 @@ def shuffled_scores(predictions: pd.DataFrame) -> pd.DataFrame:
     table = table[table["metric"] == "auc_macro"].groupby("protocol")["value"]
     out = table.agg(value="mean", low="min", high="max", shuffles="size").reset_index()
     return out.rename(columns={"protocol": "rung"})
+
+
+def remembered(meaningless: float, real: float) -> float:
+    """Share of a score's distance from 1/2 that labels without meaning reach too: 0 to 1."""
+    return float(np.clip((meaningless - 0.5) / (real - 0.5), 0, 1)) if real > 0.5 else 1.0
 
 
 def implied_coverage(summary: pd.DataFrame) -> pd.DataFrame:

@@ -302,7 +302,7 @@ class Leakage(_Labelled):
         200, description="of these, how many the other representations share, 19 to 100000"
     )
     power_runs: Annotated[int, Field(ge=2, le=10000, strict=True)] = Field(
-        30, description="simulated studies an effect size, 2 to 10000"
+        40, description="simulated studies an effect size, 2 to 10000"
     )
     ladder_repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
         3, description="repeats of each rung of the ladder, 1 to 50"

@@ -128,6 +128,20 @@ def missing(study_set: StudySet) -> list[str]:
     return [name for name in PERTURBATIONS if name not in there]
 
 
+def changed(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Rows of one measure for what was altered; where nothing was, the recordings as they are."""
+    own = table[table["measure"] == measure]
+    altered = own[own["condition"] != PLAIN]
+    return (altered if len(altered) else own).reset_index(drop=True)
+
+
+def by_noise(table: pd.DataFrame) -> pd.DataFrame:
+    """Shares that keep their label by added noise; where none was added, as recorded."""
+    own = changed(table, "same label")
+    noise = own[own["family"].str.endswith("noise")]
+    return noise if len(noise) else own.head(1).assign(severity=PLAIN)
+
+
 def slight(labelled: pd.DataFrame) -> float:
     """Smallest share that keeps its label under the changes of `SLIGHT`; 1 if none was made."""
     own = labelled.loc[labelled["condition"].isin(SLIGHT), "value"]

@@ -142,6 +142,29 @@ def simulated(
     )  # fmt: skip
 
 
+def sizes(
+    rows: Rows, plan: Plan, permutations: int, seed: int, start: int, stop: int
+) -> pd.DataFrame:
+    """Studies without any effect, tested: as `simulated` at effect 0, many at the price of a few.
+
+    Nothing is moved, so all share one scaling and one set of components a fold. Runs are numbered
+    from a million on, so that none repeats a run of `simulated`.
+    """
+    runs = [1_000_000 + number for number in range(start, stop)]
+    Y: list[np.ndarray] = []
+    for run in runs:
+        rng = np.random.default_rng([seed, run])
+        labels = inference.exchange_labels(rows.recordings, rows.y, 1, rng)
+        Y += [labels, inference.exchange_labels(rows.recordings, labels[0], permutations, rng)]
+    values = repeat_auc(rows.X, np.concatenate(Y), plan).mean(axis=(0, 2))
+    values = values.reshape(len(runs), 1 + permutations)
+    exceeding = (values[:, 1:] >= values[:, :1]).sum(axis=1)
+    p = (exceeding + 1) / (permutations + 1)
+    table = pd.DataFrame({"effect": 0.0, "run": runs, "auc": values[:, 0], "p": p})
+    table = table.assign(permutations=permutations, significant=p <= 0.05)
+    return table.assign(se_refit=np.nan, sampling_low=np.nan, sampling_high=np.nan)
+
+
 def rung(rows: Rows, splits: int, seed: int, model: str, rung: str, repeats: int) -> pd.DataFrame:
     """Predictions of one model on one rung of the ladder; no row where the rung cannot be drawn.
 

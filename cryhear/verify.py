@@ -150,10 +150,17 @@ def _inputs(ours: dict, theirs: dict, name: str, report: Report) -> None:
 def _numbers(run: Path, published: Path, name: str, report: Report) -> None:
     ours, theirs = (ledger.merge([f / "ledger.json"]) for f in (run, published))
     found = [d for d in ledger.compare(theirs, ours, 0.0) if _too_far(d.published, d.found)]
-    report.differences += [f"{name}: {d}" for d in found]
+    report.differences += [
+        f"{name}: {d.key}: published {d.published!r}, found {d.found!r}" + _by(d.distance)
+        for d in found
+    ]
     same = len(ours.keys() & theirs.keys()) - len({d.key.split(" ")[0] for d in found})
     if same > 0:
         report.matches.append(f"{name}: {same} numbers and sentences within {NUMBER:g}")
+
+
+def _by(distance: float) -> str:
+    return f" (differs by {distance:.3g}, tolerated {NUMBER:g})" if math.isfinite(distance) else ""
 
 
 def _too_far(a: Any, b: Any) -> bool:
@@ -259,10 +266,16 @@ def _indexed(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def _first(column: str, theirs: pd.DataFrame, ours: pd.DataFrame, differs: np.ndarray) -> str:
     at = np.flatnonzero(differs)
     shown = [
-        f"{theirs[column].iloc[i]!r} published, {ours[column].iloc[i]!r} found" for i in at[:SHOWN]
+        f"{_plain(theirs, column, i)} published, {_plain(ours, column, i)} found"
+        for i in at[:SHOWN]
     ]
     more = f" and {len(at) - SHOWN:,} more" if len(at) > SHOWN else ""
     return f"{column} differs in {len(at):,} of {len(theirs):,} rows: {'; '.join(shown)}{more}"
+
+
+def _plain(table: pd.DataFrame, column: str, row: int) -> str:
+    value = table[column].iloc[row]
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _named(index: pd.MultiIndex, keys: list[str]) -> str:

@@ -12,6 +12,7 @@ import cryhear
 from cryhear.chapters import CHAPTERS, Run
 from cryhear.errors import MissingArtefactError, ParameterError
 from cryhear.files import read_json, write_json
+from cryhear.numrole import show
 
 STUDY = {"name": "toy", "source": {"derived": "data/toy"}}
 
@@ -106,3 +107,12 @@ def test_chapters_only_read_what_comes_before_them():
     order = list(CHAPTERS)
     for chapter, earlier in CHAPTERS.items():
         assert all(order.index(name) < order.index(chapter) for name in earlier)
+
+
+def test_a_number_that_cannot_be_had_is_said_in_words(run_folder):
+    run = opened(run_folder)
+    run.number("there", 1, "count")
+    run.absent("there", "missing")
+    assert run.ledger.numbers["there"]["value"] == 1
+    assert run.ledger.numbers["missing"]["unit"] == "text"
+    assert show(run.ledger.numbers["missing"], "ci") == run.ledger.numbers["missing"]["value"]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from cryhear import demonstrations, listen, params, preprocess, separation
+from cryhear import demonstrations, params, player, preprocess, separation
 from cryhear.embedding import REPRESENTATIONS, catalogue
 
 RATE = 16_000
@@ -96,15 +96,15 @@ def test_batch_scaling_moves_a_clip_and_clip_scaling_does_not(cries):
 
 
 def test_a_player_holds_a_short_quiet_free_wav(cries):
-    page = listen.players({"a <cry>": cries[0]}, RATE)
+    page = player.players({"a <cry>": cries[0]}, RATE)
     assert "<cry>" not in page
     (data,) = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
-    assert rate == listen.RATE
-    assert len(samples) <= listen.LONGEST_S * rate
-    assert np.abs(samples).max() == pytest.approx(listen.PEAK, abs=1e-3)
+    assert rate == player.RATE
+    assert len(samples) <= player.LONGEST_S * rate
+    assert np.abs(samples).max() == pytest.approx(player.PEAK, abs=1e-3)
     assert len(page) < 50_000  # six of them still make a small page
-    assert listen.players({"silence": np.zeros(100, np.float32)}, RATE)
+    assert player.players({"silence": np.zeros(100, np.float32)}, RATE)
 
 
 @pytest.fixture

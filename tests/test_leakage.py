@@ -30,7 +30,7 @@ def rows(seed=0, copies=0, **made) -> trials.Rows:
 @pytest.fixture(scope="module")
 def audit(tmp_path_factory):
     """An audit of a made study, with as little work as shows that it runs."""
-    made = rows(seed=1, copies=1, identity=2.0)
+    made = rows(seed=1, infants=45, copies=1, identity=2.0)
     folder = tmp_path_factory.mktemp("run")
     settings = SimpleNamespace(
         set="uploads", sets=["uploads", "cleaned"], representations=["made"], folds=3, repeats=2,
@@ -122,7 +122,11 @@ def test_the_headline_takes_differences_within_draws(audit):
 
 def test_simulations_and_what_follows_from_them(audit):
     runs = audit.simulations()
-    assert runs["run"].nunique() == 2
+    real = runs["run"] < 1_000_000
+    assert runs[real]["run"].nunique() == 2
+    assert (~real).sum() == 2 * leakage.SIZE_RUNS
+    assert (runs[~real]["effect"] == 0).all()
+    assert runs[~real]["p"].between(0.05, 1).all()
     covered = runs[runs["se_refit"].notna()]
     assert set(covered["effect"]) == set(leakage.COVERED)
     summary = pd.DataFrame(
@@ -130,6 +134,23 @@ def test_simulations_and_what_follows_from_them(audit):
     )
     implied = leakage.implied_coverage(summary)
     assert implied["coverage_implied"].tolist() == pytest.approx([0.95], abs=1e-3)
+
+
+def test_sizes_equal_the_simulation_without_an_effect():
+    made = rows(seed=5, infants=40)
+    folds = procedure.primary_folds(made.recordings, 3, 1)
+    plan = estimand.Plan.draw(made.recordings, folds)
+    table = trials.sizes(made, plan, 19, 42, 0, 2)
+    one = trials.simulated(made, plan, (0.0,), 1_000_002, 19, 0, 50, 42, 1_000_001)
+    assert table["auc"].iloc[1] == pytest.approx(one["auc"].iloc[0], abs=1e-6)
+    assert (table["significant"] == (table["p"] <= 0.05)).all()
+
+
+def test_remembered_is_a_share():
+    assert leakage.remembered(0.6, 0.7) == pytest.approx(0.5)
+    assert leakage.remembered(0.8, 0.7) == 1.0
+    assert leakage.remembered(0.4, 0.7) == 0.0
+    assert leakage.remembered(0.6, 0.45) == 1.0
 
 
 def test_fold_counts_and_ceilings():

@@ -170,3 +170,16 @@ def test_estimators_tune_once_a_fold_and_see_only_what_the_rung_allows():
 def test_unknown_rung():
     with pytest.raises(ParameterError, match="L9"):
         protocols.ladder(study(), _prior, ("L9",))
+
+
+def test_stopping_the_search_after_a_rise_changes_no_choice(monkeypatch):
+    data = study(infants=90, seed=8, identity=0.5, dimension=30)
+    Z = procedure.Reduction.fit(data.X)(data.X)
+    rng = np.random.default_rng(0)
+    inner = rng.integers(0, 3, len(data.y))
+    Y = np.stack([rng.permutation(data.y) for _ in range(20)])
+    for labels in (Y[:3], Y):
+        stopped = procedure.choose_C(Z, labels, inner)
+        monkeypatch.setattr(procedure, "RISE", np.inf)
+        np.testing.assert_array_equal(procedure.choose_C(Z, labels, inner), stopped)
+        monkeypatch.undo()

@@ -54,6 +54,14 @@ def test_an_unchanged_recording_keeps_everything_and_noise_does_not(made):
     assert (table["low"] <= table["value"] + 1e-9).all()
     labelled = table[table["measure"] == "same label"]
     assert robustness.slight(labelled) == 1.0
+    assert set(robustness.changed(table, "moved")["condition"]) == {
+        "gain_minus_10db",
+        "white_noise_0db",
+    }
+    assert robustness.by_noise(table)["severity"].tolist() == [0.0]
+    plain = table[table["condition"] == robustness.PLAIN]
+    assert robustness.changed(plain, "moved")["value"].tolist() == [0.0]
+    assert robustness.by_noise(plain)["severity"].tolist() == [robustness.PLAIN]
     assert "codec_aac_32k" in robustness.missing(made.data)
     assert "gain_minus_10db" not in robustness.missing(made.data)
     assert 1 / 3 - 1e-9 <= robustness.agreement_by_chance(made.rows, made.folds) <= 1

@@ -28,10 +28,12 @@ def forest(
     rows: str,
     series: str | None = None,
     chance: float | None = None,
+    chance_label: str = "chance",
 ) -> None:
     """Horizontal dots with intervals, a line for each of `rows`, side by side for each of `series`.
 
-    `table` has ``value`` and may have ``low`` and ``high``, its own ``chance`` for each row, and a
+    `table` has ``value`` and may have ``low`` and ``high``, its own ``chance`` for each row (in the
+    legend as `chance_label`), and a
     ``note`` that stands in the place of a missing value ('not run: gated weights').
     """
     names, kinds = groups_of(table, rows), parts_of(table, series)
@@ -63,7 +65,12 @@ def forest(
     if "chance" in table.columns:
         y = np.array([names.index(name) for name in table[rows]])
         axes.vlines(
-            table["chance"], y - 0.38, y + 0.38, color=CHANCE, linestyle=(0, (3, 2)), label="chance"
+            table["chance"],
+            y - 0.38,
+            y + 0.38,
+            color=CHANCE,
+            linestyle=(0, (3, 2)),
+            label=chance_label,
         )
     chance_line(axes, chance, "x")
     axes.set_yticks(range(len(names)), [name_of(name) for name in names])

@@ -76,7 +76,11 @@ def specification_curve(
 
 @drawn("target", "value", "chance")
 def controls(
-    table: pd.DataFrame, x_label: str = "Score", series: str | None = None, zero: bool = False
+    table: pd.DataFrame,
+    x_label: str = "Score",
+    series: str | None = None,
+    zero: bool = False,
+    chance_label: str = "chance",
 ) -> Figure:
     """What else the embeddings know, and whether the pipeline works: each score with its own chance.
 
@@ -85,9 +89,11 @@ def controls(
     table : pandas.DataFrame
         ``target`` ('infant', 'platform', 'planted signal', ...), ``value``, ``chance`` (the row's own, in
         the same unit), optionally ``low``, ``high``, ``note`` and the column named by `series`.
+    chance_label : str
+        What ``chance`` is, in the legend.
     """
     figure, axes = new(height=forest_height(table, "target", series))
-    forest(axes, table, "target", series)
+    forest(axes, table, "target", series, chance_label=chance_label)
     axes.set_xlabel(x_label)
     if zero:
         axes.set_xlim(left=0)
