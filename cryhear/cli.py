@@ -128,11 +128,13 @@ def _corpus_commands(commands: Any) -> None:
     command.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     command = _add(
         commands, "embed", _embed, "fill a store with embeddings of recordings",
-        "cryhear embed my/cries --representation logmel store",
+        "cryhear embed my/cries --representation logmel --out store",
     )  # fmt: skip
     command.add_argument("roots", nargs="+", type=Path, metavar="ROOT")
-    command.add_argument("store", type=Path)
     command.add_argument("--representation", required=True)
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="STORE", help="the store's folder"
+    )
     command.add_argument("--model", type=Path, help="a local copy of the model's weights")
 
 
@@ -235,7 +237,7 @@ def _embed(given: argparse.Namespace) -> int:
     backend = embedding.load(given.representation, **options)
     recordings = corpora.hashed(given.roots)
     settings = params.Preprocess()
-    target = store.Store(given.store, backend, store.preprocess_key(settings))
+    target = store.Store(given.out, backend, store.preprocess_key(settings))
     failures = extract.embed_recordings(recordings, backend, settings, target)
     stored = target.keys()
     print(f"{target.folder}: {len(stored)} clips of {stored['recording'].nunique()} recordings")

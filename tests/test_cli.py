@@ -26,7 +26,7 @@ def test_check_lists_what_cannot_be_used_and_says_so_by_its_exit_code(folder, ca
 def test_embed_fills_a_store_and_lists_what_it_could_not(folder, tmp_path_factory, capsys):
     store = tmp_path_factory.mktemp("store")
     (folder / "empty.wav").touch()
-    given = ["embed", str(folder), str(store), "--representation", "logmel"]
+    given = ["embed", str(folder), "--representation", "logmel", "--out", str(store)]
     assert cli.main(given) == cli.PARTIAL
     assert "clips of 2 recordings" in capsys.readouterr().out
     parts = list(store.rglob("part-*.parquet"))
@@ -39,7 +39,7 @@ def test_embed_fills_a_store_and_lists_what_it_could_not(folder, tmp_path_factor
     [
         (["study", "params/nothing.yaml"], "is not there"),
         (["corpus", "check", "no/such/folder"], "no/such/folder"),
-        (["embed", ".", "store", "--representation", "yamnett"], "did you mean 'yamnet'"),
+        (["embed", ".", "--out", "store", "--representation", "yamnett"], "did you mean 'yamnet'"),
         (["study", "--set", "seed"], "expected NAME=VALUE"),
     ],
 )
