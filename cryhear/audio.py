@@ -44,6 +44,10 @@ MAX_CHANNELS = 64
 SILENT_PEAK = 5e-5
 """Peak (full scale 1) below which a recording is silent: just above one step of 16 bits."""
 
+LOUDEST = 2.0**31
+"""Peak (full scale 1) above which numbers are no sound: whole numbers of 32 bits stored as floats are
+still taken, beyond them squares and sums leave float32."""
+
 CLIPPED_AT = 0.99
 """Share of full scale at and above which a sample counts as clipped."""
 
@@ -150,7 +154,8 @@ def decode(
     ------
     AudioError
         The file is missing, empty, no audio, without samples, silent, longer than the limit, holds
-        NaN or infinite samples, or has a rate or number of channels that no recording has.
+        NaN or infinite samples or numbers beyond any sound, or has a rate or number of channels that no
+        recording has.
     """
     path = Path(path)
     if not path.is_file():
@@ -235,8 +240,8 @@ def _gather(
     pieces, frames, loudest = [], 0, 0.0
     for block in blocks:
         frames += len(block)
-        _check_block(path, block, frames / header.sample_rate, limit_s)
         loudest = max(loudest, float(np.abs(block).max(initial=0)))
+        _check_block(path, block, loudest, frames / header.sample_rate, limit_s)
         mixed = block.mean(axis=1, keepdims=True, dtype=np.float32) if mono else block
         pieces.append(mixed if rate == header.sample_rate else stream.resample_chunk(mixed))
     if frames and rate != header.sample_rate:
@@ -259,13 +264,20 @@ def _check_header(path: Path, header: Header) -> None:
         raise refused(path, f"{header.channels} channels", f"1 to {MAX_CHANNELS}", "mix it down")
 
 
-def _check_block(path: Path, block: np.ndarray, seconds: float, limit_s: float) -> None:
+def _check_block(
+    path: Path, block: np.ndarray, loudest: float, seconds: float, limit_s: float
+) -> None:
     if seconds > limit_s:
         raise refused(
             path, f"longer than {limit_s:g} s", "a shorter recording", "cut it or raise the limit"
         )
     if not np.isfinite(block).all():
         raise refused(path, "NaN or infinite samples", "finite ones", "export it again")
+    if loudest > LOUDEST:
+        raise refused(
+            path, f"samples up to {loudest:.1g} of full scale", f"at most {LOUDEST:.1g}",
+            "export it again",
+        )  # fmt: skip
 
 
 def _check_samples(path: Path, samples: np.ndarray, loudest: float) -> None:

@@ -7,6 +7,7 @@ recordings could not be used (they are listed); 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -21,19 +22,39 @@ PARTIAL = 3
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; a user's mistake is a message, not a traceback."""
-    given = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal may lack a character of a file's name: that is no reason to stop.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return int(given.handler(given) or 0)
+        try:
+            given = parser().parse_args(arguments)
+            return int(given.handler(given) or 0)
+        finally:
+            sys.stdout.flush()
     except CryhearError as error:
-        print(f"cryhear: {error}", file=sys.stderr)
+        _complain(str(error))
         return 1
     except KeyboardInterrupt:
-        print("cryhear: interrupted; what was finished is kept", file=sys.stderr)
+        _complain("interrupted; what was finished is kept")
         return 130
     except BrokenPipeError:
         # The reader of the pipe has gone; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(
+            f"{where}{error.strerror or error}; what was finished is kept; make room or choose "
+            "another place, and run the same command again"
+        )
+        return 1
+
+
+def _complain(message: str) -> None:
+    from cryhear.folders import printable
+
+    print("cryhear: " + "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -220,30 +241,34 @@ def _fetch(given: argparse.Namespace) -> int:
 
 def _check(given: argparse.Namespace) -> int:
     from cryhear import manifest
+    from cryhear.folders import printable
 
     table, _ = manifest.build(given.roots, jobs=given.jobs)
     for name, found in manifest.audit(table, labels=given.labels).items():
         print(f"\n{name} ({len(found)})")
         if len(found):
-            print(found.to_string(index=False, max_rows=40))
+            shown = found.map(lambda cell: printable(cell) if isinstance(cell, str) else cell)
+            print(shown.to_string(index=False, max_rows=40, max_colwidth=100))
     return PARTIAL if (table["problem"] != "").any() else 0
 
 
 def _embed(given: argparse.Namespace) -> int:
     from cryhear import corpora, embedding, params
     from cryhear.embedding import extract, store
+    from cryhear.folders import printable
 
     options = {"path": given.model} if given.model else {}
     backend = embedding.load(given.representation, **options)
-    recordings = corpora.hashed(given.roots)
+    recordings, refused = corpora.hashed(given.roots)
     settings = params.Preprocess()
     target = store.Store(given.out, backend, store.preprocess_key(settings))
     failures = extract.embed_recordings(recordings, backend, settings, target)
     stored = target.keys()
     print(f"{target.folder}: {len(stored)} clips of {stored['recording'].nunique()} recordings")
-    for row in failures.itertuples():
-        print(f"not embedded: {row.path}: {row.problem}", file=sys.stderr)
-    return PARTIAL if len(failures) else 0
+    for path, problem in [*refused.to_numpy(), *failures[["path", "problem"]].to_numpy()]:
+        reason = problem.removeprefix(f"{path}: ")
+        print(f"not embedded: {printable(path)}: {printable(reason)}", file=sys.stderr)
+    return PARTIAL if len(refused) + len(failures) else 0
 
 
 if __name__ == "__main__":

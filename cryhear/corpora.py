@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +20,7 @@ from cryhear.archives import ARCHIVES, Archive, fetch
 from cryhear.audio import EXTENSIONS
 from cryhear.errors import CorpusError
 from cryhear.files import sha256_of
+from cryhear.folders import plain, walk
 
 __all__ = [
     "AGE_BANDS", "ARCHIVES", "CLEANED_FOLDERS", "ID_DIGITS", "SETS_BY_FOLDER", "Archive",
@@ -143,17 +144,19 @@ def find_recordings(root: str | os.PathLike[str], set_name: str | None = None) -
     CorpusError
         The root is no folder, or holds no recording.
     """
-    folder = Path(root).resolve()
+    folder = _resolved(root)
     if not folder.is_dir():
         raise CorpusError(
             f"root {os.fspath(root)} is not a folder; expected a folder of recordings; "
             "check `roots`, or fetch a corpus (`cryhear corpus fetch donateacry`)"
         )
-    rows = [_row(folder, path, problem, set_name) for path, problem in _walk(folder)]
+    rows = [_row(folder, path, problem, set_name) for path, problem in walk(folder)]
     if not any(row["problem"] == "" for row in rows):
+        refused = [f"{row['path']} is {row['problem']}" for row in rows[:1]]
         raise CorpusError(
-            f"root {os.fspath(root)} holds no recording; expected files ending in "
-            f"{' '.join(sorted(EXTENSIONS))}; check `roots`"
+            f"root {os.fspath(root)} holds no recording that can be opened"
+            + "".join(f" ({len(rows)} cannot: {first})" for first in refused)
+            + f"; expected files ending in {' '.join(sorted(EXTENSIONS))}; check `roots`"
         )
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values(["folder", "name"], kind="stable", ignore_index=True)
@@ -183,7 +186,7 @@ def find_all(roots: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
         raise CorpusError("no root is given; expected at least one folder; set `roots`")
     tables: list[pd.DataFrame] = []
     names: dict[str, int] = {}
-    for root in dict.fromkeys(Path(root).resolve() for root in roots):
+    for root in dict.fromkeys(map(_resolved, roots)):
         table = find_recordings(root)
         names[root.name] = count = names.get(root.name, 0) + 1
         if count > 1:
@@ -192,7 +195,7 @@ def find_all(roots: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).drop_duplicates("path", ignore_index=True)
 
 
-def hashed(roots: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
+def hashed(roots: Sequence[str | os.PathLike[str]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find recordings by content: what embedding needs, without a manifest.
 
     Parameters
@@ -201,13 +204,30 @@ def hashed(roots: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
 
     Returns
     -------
-    pandas.DataFrame
+    recordings : pandas.DataFrame
         `recording` and `path` (absolute) of every file that may be opened, each recording once.
+    refused : pandas.DataFrame
+        `path` and `problem` of the others.
     """
-    found = find_all(roots)
-    paths = found.loc[found["problem"] == "", "path"]
-    table = pd.DataFrame({"recording": [sha256_of(p)[:ID_DIGITS] for p in paths], "path": paths})
-    return table.drop_duplicates("recording", ignore_index=True)
+    read, refused = [], []
+    for path, problem in find_all(roots)[["path", "problem"]].itertuples(index=False):
+        try:
+            if problem:
+                refused.append((path, problem))
+            else:
+                read.append((sha256_of(path)[:ID_DIGITS], path))
+        except OSError as error:
+            refused.append((path, f"cannot be read ({error.strerror})"))
+    table = pd.DataFrame(read, columns=["recording", "path"], dtype=object)
+    return (
+        table.drop_duplicates("recording", ignore_index=True),
+        pd.DataFrame(refused, columns=["path", "problem"], dtype=object),
+    )
+
+
+def _resolved(root: str | os.PathLike[str]) -> Path:
+    # Path.resolve raises where links lead in a circle; this gives a path that is no folder.
+    return Path(os.path.realpath(root))
 
 
 def _renamed(table: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
@@ -219,43 +239,15 @@ def _renamed(table: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
     )
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, str]]:
-    """Recordings below a root, each with the reason why it must not be opened, or ''."""
-    for folder, subfolders, names in os.walk(root):
-        here = Path(folder)
-        for name in subfolders:
-            if (here / name).is_symlink() and not name.startswith("."):
-                yield here / name, "a link to a folder, which is not followed"
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            path = here / name
-            if name.startswith(".") or path.suffix.lower() not in EXTENSIONS:
-                continue
-            yield path, _obstacle(root, path)
-
-
-def _obstacle(root: Path, path: Path) -> str:
-    if path.is_symlink():
-        target = path.resolve()
-        if not target.is_relative_to(root):
-            return "a link that leaves the root, which is not followed"
-        if not target.exists():
-            return "a link to nothing"
-    # Opening a pipe or a device would wait for ever.
-    if _text(str(path)) != str(path):
-        return "a name that is not UTF-8, which no table can hold; rename it"
-    return "" if path.is_file() else "not a regular file"
-
-
 def _row(root: Path, path: Path, problem: str, set_name: str | None) -> dict[str, object]:
-    below = PurePosixPath(_text(path.relative_to(root).as_posix()))
+    below = PurePosixPath(plain(path.relative_to(root).as_posix()))
     folder = "" if below.parent == PurePosixPath(".") else below.parent.as_posix()
-    corpus = _text(root.name) or "root"
+    corpus = plain(root.name) or "root"
     parsed = parse_donateacry_name(below.name)
     of_folder = (SETS_BY_FOLDER.get(part) for part in (*below.parent.parts, root.name))
     row: dict[str, object] = {
-        "path": _text(str(path)),
-        "root": _text(str(root)),
+        "path": plain(str(path)),
+        "root": plain(str(root)),
         "corpus": corpus,
         "set": set_name or next(filter(None, of_folder), corpus),
         "folder": folder,
@@ -266,8 +258,3 @@ def _row(root: Path, path: Path, problem: str, set_name: str | None) -> dict[str
         unknown = dict.fromkeys(("platform", "app_version", "sex", "age_band", "reason"), "")
         return {**row, **unknown, "instance": f"{corpus}/{below}", "time_unix": float("nan")}
     return {**row, **vars(parsed)}
-
-
-def _text(name: str) -> str:
-    """A name that any file format can hold: bytes that are no UTF-8 become escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()

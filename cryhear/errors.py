@@ -34,6 +34,10 @@ class MissingArtefactError(CryhearError, FileNotFoundError):
     """A file made by an earlier stage is missing; the message says which stage makes it."""
 
 
+class DamagedArtefactError(CryhearError, ValueError):
+    """A file made by an earlier stage is there and cannot be read."""
+
+
 class EvaluationError(CryhearError, ValueError):
     """Predictions or labels cannot be scored as asked."""
 

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cryhear.errors import MissingArtefactError
+from cryhear.errors import CryhearError, DamagedArtefactError, MissingArtefactError
 
 VECTOR = "embedding"
 """Name of the column that holds one vector a row in a vector table."""
@@ -71,7 +71,8 @@ def write_json(path: str | os.PathLike[str], content: Any) -> Path:
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file."""
-    return json.loads(existing(path).read_text(encoding="utf-8"))
+    with _readable(path):
+        return json.loads(existing(path).read_text(encoding="utf-8"))
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:
@@ -83,7 +84,8 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:
 
 def read_table(path: str | os.PathLike[str], columns: list[str] | None = None) -> pd.DataFrame:
     """Read a Parquet table."""
-    return pd.read_parquet(existing(path), columns=columns)
+    with _readable(path):
+        return pd.read_parquet(existing(path), columns=columns)
 
 
 def write_vectors(
@@ -136,7 +138,8 @@ def read_vectors(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, np.ndarray
     keys : pandas.DataFrame, n rows
     vectors : numpy.ndarray, shape (n, d), float32
     """
-    table = pq.read_table(existing(path))
+    with _readable(path):
+        table = pq.read_table(existing(path))
     column = table.column(VECTOR).combine_chunks()
     width = table.schema.field(VECTOR).type.list_size
     values = np.asarray(column.flatten()).astype(np.float32, copy=False)
@@ -162,6 +165,20 @@ def existing(path: str | os.PathLike[str]) -> Path:
             "Run that stage first (`make report` runs them all)."
         )
     return path
+
+
+@contextmanager
+def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file that is no JSON or Parquet, or only the beginning of one."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        if getattr(error, "errno", None) is not None or isinstance(error, CryhearError):
+            raise  # the file is not there, or not for us to read
+        raise DamagedArtefactError(
+            f"{path} is damaged ({' '.join(str(error).split())}); expected a file as it was written. "
+            "Files are written whole, so the disk or a copy damaged it: delete it and run again."
+        ) from error
 
 
 def _digest_blocks(handle: Any) -> str:

@@ -56,8 +56,11 @@ def soundfile_blocks(file: soundfile.SoundFile) -> Blocks:
     Raises
     ------
     soundfile.SoundFileError
-        While iterating: an encoding that it cannot decode.
+        It has no header, or, while iterating: an encoding that it cannot decode.
     """
+    if file.format == "RAW":
+        # libsndfile takes any file called .au for headerless sound; the content must decide.
+        raise soundfile.SoundFileError(f"{file.name} has no header")
     codec = _CODEC_NAMES.get(file.subtype, file.subtype.lower())
     codec = "flac" if file.format == "FLAC" else codec
     blocks = (file.read(_BLOCK, dtype="float32", always_2d=True) for _ in count())
@@ -76,7 +79,10 @@ def pyav_container(path: Path) -> Iterator[av.container.InputContainer]:
     import av
 
     try:
-        container = av.open(str(path), options={"format_whitelist": _DEMUXERS})
+        # Tags are never read here; one in another alphabet's encoding must not stop the sound.
+        container = av.open(
+            str(path), options={"format_whitelist": _DEMUXERS}, metadata_errors="replace"
+        )
     except av.FFmpegError as error:
         raise refused(
             path, f"not audio, or damaged ({error.strerror})", "a recording", "check what it is"

@@ -203,6 +203,37 @@ def test_refuses_and_says_why(tmp_path, sine, kind, says):
     assert "; expected " in str(caught.value)
 
 
+def test_text_is_no_sound_whatever_its_name(tmp_path):
+    """libsndfile takes every file called .au for headerless 8 kHz sound."""
+    (tmp_path / "notes.au").write_bytes(b"These are the minutes of a meeting.\n" * 1000)
+    with pytest.raises(AudioError, match="not audio"):
+        audio.decode(tmp_path / "notes.au")
+
+
+def test_tags_in_another_encoding_do_not_stop_the_sound(tmp_path, sine):
+    path = encode(tmp_path / "a.caf", sine, "adpcm_ima_qt", "caf")
+    whole = path.read_bytes()
+    tags = (b"title\0" + "Schrei von Käthe".encode("latin-1") + b"\0").ljust(30, b"\0")
+    info = b"info" + struct.pack(">qI", 4 + len(tags), 1) + tags
+    at = whole.index(b"data")
+    path.write_bytes(whole[:at] + info + whole[at:])
+    assert abs(len(audio.decode(path).samples) - LENGTH) <= PADDING
+
+
+@pytest.mark.parametrize("value", [3e38, -1e19])
+def test_numbers_beyond_any_sound_are_refused(tmp_path, sine, value):
+    x = sine.copy()
+    x[LENGTH // 2] = value
+    soundfile.write(tmp_path / "a.wav", x, RATE, subtype="FLOAT")
+    with pytest.raises(AudioError, match="of full scale; expected at most"):
+        audio.decode(tmp_path / "a.wav", sample_rate=8_000)
+
+
+def test_whole_numbers_stored_as_floats_are_taken(tmp_path, sine):
+    soundfile.write(tmp_path / "a.wav", sine * 32_768, RATE, subtype="FLOAT")
+    assert np.abs(audio.decode(tmp_path / "a.wav").samples).max() > 16_000
+
+
 def test_refuses_a_film_without_sound(tmp_path):
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as container:

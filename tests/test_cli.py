@@ -34,6 +34,31 @@ def test_embed_fills_a_store_and_lists_what_it_could_not(folder, tmp_path_factor
     assert list(store.rglob("part-*.parquet")) == parts
 
 
+def test_embed_lists_what_it_may_not_open(folder, tmp_path_factory, capsys):
+    (folder / "out.wav").symlink_to("/etc/hostname")
+    (folder / "red\x1b[31m.wav").write_text("not audio")
+    store = tmp_path_factory.mktemp("store")
+    given = ["embed", str(folder), "--out", str(store), "--representation", "logmel"]
+    assert cli.main(given) == cli.PARTIAL
+    said = capsys.readouterr().err
+    assert "out.wav: a link that leaves the root" in said
+    assert "red\\x1b[31m.wav: not audio" in said
+
+
+def test_a_full_disk_is_one_message(folder, tmp_path_factory, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "store/part")
+
+    monkeypatch.setattr("cryhear.embedding.store.write_vectors", full)
+    store = tmp_path_factory.mktemp("store")
+    given = ["embed", str(folder), "--out", str(store), "--representation", "logmel"]
+    assert cli.main(given) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith(
+        "cryhear: store/part: No space left on device; what was finished is kept"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

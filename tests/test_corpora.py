@@ -7,6 +7,7 @@ import os
 import pytest
 
 from cryhear import corpora as corpora_room
+from cryhear import files
 from cryhear.errors import CorpusError
 
 IOS = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856"
@@ -156,9 +157,26 @@ def test_several_roots_make_one_table(tree, tmp_path):
 
 
 def test_hashed_gives_each_content_once(tree):
-    table = corpora_room.hashed([tree])  # all files of the tree hold the same byte
+    table, refused = corpora_room.hashed([tree])  # all files of the tree hold the same byte
     assert table["recording"].tolist() == ["2d711642b726b044"]
     assert os.path.isfile(table["path"][0])
+    assert refused.empty
+
+
+def test_hashed_lists_what_cannot_be_opened_and_goes_on(tree, monkeypatch):
+    (tree / "out.wav").symlink_to("/etc/hostname")
+
+    def sha256_of(path):
+        if path.endswith("one.WAV"):
+            raise PermissionError(13, "Permission denied", path)
+        return files.sha256_of(path)
+
+    monkeypatch.setattr(corpora_room, "sha256_of", sha256_of)
+    table, refused = corpora_room.hashed([tree])
+    assert len(table) == 1
+    said = {os.path.basename(path): problem for path, problem in refused.to_numpy()}
+    assert said["one.WAV"] == "cannot be read (Permission denied)"
+    assert "leaves the root" in said["out.wav"]
 
 
 def test_refuses_roots_without_recordings(tmp_path):

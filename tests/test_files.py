@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cryhear import files
-from cryhear.errors import MissingArtefactError
+from cryhear.errors import DamagedArtefactError, MissingArtefactError
 
 HALF = 2**-11
 """Largest relative error of half precision."""
@@ -60,3 +60,27 @@ def test_json_refuses_what_json_cannot_hold(tmp_path):
 def test_a_missing_file_says_what_to_run(tmp_path):
     with pytest.raises(MissingArtefactError, match="make report"):
         files.read_table(tmp_path / "nothing.parquet")
+
+
+@pytest.mark.parametrize("keep", [0, 3, 200])
+def test_half_a_file_is_named_with_what_to_do(tmp_path, keep):
+    keys = pd.DataFrame({"recording": ["a", "b", "c"], "start_sample": [0, 1, 2]})
+    path = files.write_vectors(tmp_path / "v.parquet", keys, np.ones((3, 5), np.float32))
+    path.write_bytes(path.read_bytes()[:keep])
+    record = tmp_path / "r.json"
+    record.write_bytes(b'{"a": [1, 2, \xff 3'[: keep + 1])
+    for read, file in (
+        (files.read_vectors, path), (files.read_table, path), (files.read_json, record)
+    ):  # fmt: skip
+        with pytest.raises(DamagedArtefactError, match=f"{file} is damaged .* delete it"):
+            read(file)
+
+
+def test_a_file_that_is_not_ours_to_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = files.write_json(tmp_path / "r.json", {})
+    monkeypatch.setattr(files.json, "loads", refused)
+    with pytest.raises(PermissionError):
+        files.read_json(path)

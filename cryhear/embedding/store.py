@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from cryhear.embedding.base import Backend
-from cryhear.errors import RepresentationError
+from cryhear.errors import DamagedArtefactError, RepresentationError
 from cryhear.files import read_table, read_vectors, write_json, write_vectors
 
 KEYS = ["recording", "start_sample"]
@@ -175,12 +174,11 @@ class Store:
     def _one(read: Callable[[Path], Any], part: Path) -> Any:
         try:
             return read(part)
-        except (pa.ArrowInvalid, pa.ArrowIOError) as problem:
+        except DamagedArtefactError as problem:
             if not part.exists():
                 raise FileNotFoundError(part) from problem
             raise RepresentationError(
-                f"{part} is not a readable Parquet part ({problem}); parts are written whole, so the "
-                "disk or a copy damaged it. Delete it and run again: only its clips are embedded anew."
+                f"{problem} Only the clips of this part are then embedded anew."
             ) from problem
 
     def _new_part(self) -> Path:
