@@ -129,9 +129,8 @@ def versions(study: params.Study) -> list[Version]:
             changed = partial(_perturbed, name=name, seed=study.seed)
             chosen.append(Version(name, plain, recorded=changed))
     if "alternatives" in study.embed.variants:
-        # Arms that only change the waveform are perturbations by another name.
-        arms = [arm for arm in perturb.ALTERNATIVES.values() if arm.changes]
-        chosen += [Version(arm.name, arm.settings(plain)) for arm in arms]
+        for name, changes in perturb.ALTERNATIVES.items():
+            chosen.append(Version(name, plain.model_copy(update=changes)))
     return chosen
 
 

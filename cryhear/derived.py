@@ -16,7 +16,7 @@ One folder, the same whether it came with the project, or was made from recordin
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,26 +103,15 @@ class StudySet:
 
     def copies(self) -> np.ndarray:
         """Embeddings of the augmented copies, float32 [c, n, d]; c is 0 where none were made."""
-        names = [
-            v for v in self.derived.variants(self.representation) if v.startswith("augmented_")
-        ]
-        return (
-            np.stack([self.variant(v) for v in sorted(names)])
-            if names
-            else np.empty((0, *self.X.shape))
-        )
+        names = self.derived.variants(self.representation)
+        copies = [self.variant(name) for name in names if name.startswith("augmented_")]
+        return np.stack(copies) if copies else np.empty((0, *self.X.shape))
 
     def subset(self, keep: np.ndarray) -> StudySet:
         """The rows where `keep` is true."""
         rows = np.flatnonzero(keep)
-        return StudySet(
-            self.recordings.iloc[rows].reset_index(drop=True),
-            self.X[rows],
-            self.representation,
-            self.set,
-            self.labels,
-            self.derived,
-        )
+        table = self.recordings.iloc[rows].reset_index(drop=True)
+        return replace(self, recordings=table, X=self.X[rows])
 
 
 class Derived:
@@ -137,6 +126,8 @@ class Derived:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._read: dict[str, str] = {}
+        self._pooled: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._variants: dict[str, tuple[pd.DataFrame, np.ndarray]] = {}
 
     def read_hashes(self) -> dict[str, str]:
         """SHA-256 of every file read so far, by its path in the folder."""
@@ -179,7 +170,10 @@ class Derived:
 
     def variant(self, representation: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Recordings (str [m]) and their mean embeddings (float32 [m, d]) in an altered version."""
-        keys, vectors = self._variants(representation)
+        if representation not in self._variants:
+            path = self._path(f"variants/{representation}.parquet")
+            self._variants[representation] = read_vectors(path)
+        keys, vectors = self._variants[representation]
         rows = np.flatnonzero(keys["variant"].to_numpy() == name)
         if not len(rows):
             raise MissingArtefactError(
@@ -202,7 +196,9 @@ class Derived:
             self.manifest(), set=set_name, labels=labels, minimum_duration_s=minimum_duration_s
         )
         rows = rows[rows["status"] == "used"]
-        recordings, means = self._pooled(representation)
+        if representation not in self._pooled:
+            self._pooled[representation] = pool(*self.clips(representation))
+        recordings, means = self._pooled[representation]
         known = pd.Index(recordings)
         rows = rows[rows["recording"].isin(known)].sort_values("recording").reset_index(drop=True)
         if rows.empty:
@@ -216,18 +212,6 @@ class Derived:
         )
         X = means[known.get_indexer(rows["recording"])]
         return StudySet(rows, X, representation, set_name, labels, self)
-
-    def _pooled(self, representation: str) -> tuple[np.ndarray, np.ndarray]:
-        cache: dict[str, Any] = self.__dict__.setdefault("_pooled_cache", {})
-        if representation not in cache:
-            cache[representation] = pool(*self.clips(representation))
-        return cache[representation]
-
-    def _variants(self, representation: str) -> tuple[pd.DataFrame, np.ndarray]:
-        cache: dict[str, Any] = self.__dict__.setdefault("_variant_cache", {})
-        if representation not in cache:
-            cache[representation] = read_vectors(self._path(f"variants/{representation}.parquet"))
-        return cache[representation]
 
     def _check(self, representation: str) -> None:
         if representation not in self.representations():

@@ -113,12 +113,6 @@ def right_and_wrong(rows: pd.DataFrame, points: np.ndarray | None = None) -> pd.
     return table.reset_index(drop=True)
 
 
-def framed(points: np.ndarray, outside: float = 1.0) -> np.ndarray:
-    """Points with the outermost `outside` per cent on each side moved to the edge of a map."""
-    low, high = np.percentile(points, (outside, 100 - outside), axis=0)
-    return np.clip(points, low, high)
-
-
 def matrix_in_words(table: pd.DataFrame, part: str) -> str:
     """A confusion matrix of one part in a sentence, for those who cannot see it."""
     rows = table[table["part"] == part]

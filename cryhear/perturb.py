@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -275,45 +275,10 @@ PERTURBATIONS: dict[str, Perturbation] = _perturbations()
 """The conditions of the robustness chapter, in the order they are drawn."""
 
 
-@dataclass(frozen=True)
-class Alternative:
-    """Another way of preprocessing: settings to change, and what to do to the waveform first.
-
-    Attributes
-    ----------
-    name, title : str
-    changes : dict
-        Fields of `cryhear.params.Preprocess` to replace.
-    before : callable or None
-        A `Perturbation`-like function on the decoded recording.
-    """
-
-    name: str
-    title: str
-    changes: dict[str, Any] = field(default_factory=dict)
-    before: Function | None = None
-
-    def settings(self, settings: Any) -> Any:
-        """The study's preprocessing settings with this alternative's changes."""
-        return settings.model_copy(update=self.changes)
-
-    def prepare(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """The decoded recording as this alternative wants it: a new float32 array."""
-        x = np.array(samples, dtype=np.float32)
-        if self.before is None:
-            return x
-        return self.before(x, sample_rate, np.random.default_rng(0)).astype(np.float32)
-
-
-ALTERNATIVES: dict[str, Alternative] = {
-    row.name: row
-    for row in (
-        Alternative("no_wiener", "without the Wiener filter", {"wiener": False}),
-        Alternative("no_rms", "without RMS normalisation", {"rms": False}),
-        Alternative("raw", "as recorded", {"wiener": False, "gaussian": False, "rms": False}),
-        Alternative("lowpass_4khz", "low-pass at 4 kHz", before=partial(low_pass, cutoff_hz=4000)),
-        Alternative("stored_8khz", "at 8 kHz, as the cleaned set",
-                    before=partial(resample, through_hz=8000)),
-    )
-}  # fmt: skip
-"""Preprocessing arms of the sensitivity analysis; the reference is the study's own settings."""
+ALTERNATIVES: dict[str, dict[str, bool]] = {
+    "no_wiener": {"wiener": False},
+    "no_rms": {"rms": False},
+    "raw": {"wiener": False, "gaussian": False, "rms": False},
+}
+"""Other ways of preprocessing that the sensitivity analysis compares, by their stable name: fields of
+`cryhear.params.Preprocess` to replace. Arms that change the waveform are `PERTURBATIONS`."""

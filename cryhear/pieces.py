@@ -10,7 +10,6 @@ import ast
 import dataclasses
 import hashlib
 import inspect
-import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 from cryhear.files import read_table, write_table
 
@@ -66,13 +65,8 @@ def gather(
     missing = [(p, c) for p, c in zip(paths, calls, strict=True) if not p.exists()]
     if missing:
         jobs = (delayed(_make)(path, function, common, call) for path, call in missing)
-        Parallel(min(n_jobs or processors(), len(missing)))(jobs)
+        Parallel(min(n_jobs or cpu_count(), len(missing)))(jobs)
     return pd.concat([read_table(path) for path in paths], ignore_index=True)
-
-
-def processors() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fingerprint(value: Any) -> str:

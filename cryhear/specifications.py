@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 from cryhear import evaluate, inference, pieces, trials
 from cryhear.controls import plan_of
@@ -81,7 +81,7 @@ def specifications(run: Any) -> Iterator[Specification]:
     for name in (r for r in run.derived.representations() if r != chosen.representation):
         yield _loaded(run, "representation", name, representation=name)
     neonates = (primary.recordings["age_band"] == "04").to_numpy()
-    yield _kept("age", "0 to 4 weeks only", primary, neonates)
+    yield Specification("age", "0 to 4 weeks only", primary.subset(neonates))
     for (factor, level), version in VERSIONS.items():
         yield _version(plain, factor, level, version)
     yield Specification(
@@ -95,7 +95,8 @@ def specifications(run: Any) -> Iterator[Specification]:
         yield Specification("pooling", how, primary.with_features(X))
     for minutes in GAPS_MIN:
         apart = spaced(primary.recordings, 60.0 * minutes)
-        yield _kept("time", f"at least {minutes} minutes apart", primary, apart)
+        level = f"at least {minutes} minutes apart"
+        yield Specification("time", level, primary.subset(apart))
     yield Specification("weight", "each infant the same", primary, weighting="infant")
 
 
@@ -231,7 +232,7 @@ def curve(run: Any, shuffles: int, n_jobs: int | None = None) -> pd.DataFrame:
     folder = run.run_folder / "parts" / run.chapter
     common = {"folds": chosen.folds, "repeats": chosen.repeats, "draws": chosen.draws,
               "seed": chosen.seed}  # fmt: skip
-    tables = Parallel(n_jobs or pieces.processors())(
+    tables = Parallel(n_jobs or cpu_count())(
         delayed(_scored)(folder, i, one, primary, shuffles, common) for i, one in enumerate(cells)
     )
     return pd.concat(tables, ignore_index=True)
@@ -289,10 +290,6 @@ def _loaded(run: Any, factor: str, level: str, **wanted: str) -> Specification:
         return Specification(factor, level, _bare(run.load(**wanted)))
     except CryhearError as error:
         return Specification(factor, level, None, note=f"not run: {error}")
-
-
-def _kept(factor: str, level: str, rows: Rows, keep: np.ndarray) -> Specification:
-    return Specification(factor, level, rows.subset(keep))
 
 
 def _version(plain: StudySet, factor: str, level: str, version: str) -> Specification:

@@ -131,12 +131,3 @@ def test_a_matrix_in_words():
         {"true": ["pain", "pain"], "predicted": ["pain", "hunger"], "n": [2, 3], "part": "test"}
     )
     assert holdout.matrix_in_words(table, "test").endswith("pain: 2 named pain, 3 named hunger.")
-
-
-def test_a_framed_map_moves_only_what_lies_outside():
-    points = np.c_[np.arange(101.0), np.r_[np.zeros(100), 1e6]]
-    framed = holdout.framed(points)
-    assert framed[0, 0] == 1.0
-    assert framed[100, 0] == 99.0
-    np.testing.assert_array_equal(framed[1:100, 0], points[1:100, 0])
-    assert framed[100, 1] < 1e6

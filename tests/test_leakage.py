@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_study import study
 
-from cryhear import estimand, inference, leakage, procedure, protocols, trials
+from cryhear import estimand, findings, inference, leakage, procedure, protocols, trials
 from cryhear.errors import ParameterError
 from cryhear.labels import CLASSES
 
@@ -69,8 +69,8 @@ def test_pieces_of_the_bootstrap_equal_the_whole(audit):
 def test_primary_predictions_give_the_primary_estimate(audit):
     made, plan = audit.primary, audit.primary_plan
     expected = estimand.repeat_auc(made.X, made.y, plan).mean()
-    found = leakage.scores(audit.primary_predictions(), 50, 0)
-    value = leakage.of_metric(found, protocol="primary")["value"].iloc[0]
+    found = findings.scores(audit.primary_predictions(), 50, 0)
+    value = findings.of_metric(found, protocol="primary")["value"].iloc[0]
     assert value == pytest.approx(expected, abs=1e-6)  # float32 probabilities
 
 
@@ -80,20 +80,20 @@ def test_the_ladder_has_every_rung_and_the_lookup_needs_shared_infants(audit):
     assert {("logistic_regression", "made", r) for r in leakage.RUNGS} <= cells
     assert {("instance_lookup", "none", r) for r in ("L1", "L2", "L3")} <= cells
     assert {("logistic_regression", "metadata", r) for r in ("L1", "L2", "L3")} <= cells
-    scores = leakage.scores(table, 50, 0)
-    lookup = leakage.of_metric(scores, model="instance_lookup").set_index("protocol")["value"]
+    scores = findings.scores(table, 50, 0)
+    lookup = findings.of_metric(scores, model="instance_lookup").set_index("protocol")["value"]
     assert lookup["L2"] > 0.6
     assert lookup["L3"] == pytest.approx(0.5)
-    wide = leakage.ladder_table(scores)
+    wide = findings.ladder_table(scores)
     assert (
         len(wide)
         == scores[["model", "representation", "protocol", "part"]].drop_duplicates().shape[0]
     )
-    difference = leakage.inflation(table, 50, 0)
+    difference = findings.inflation(table, 50, 0)
     own = difference[
         (difference["metric"] == "auc_macro") & (difference["representation"] == "made")
     ]
-    auc = leakage.of_metric(scores, model="logistic_regression", representation="made", part="oof")
+    auc = findings.of_metric(scores, model="logistic_regression", representation="made", part="oof")
     by_rung = auc.set_index("protocol")["value"]
     for row in own.itertuples():
         assert row.value == pytest.approx(by_rung[row.protocol] - by_rung["L3"])
@@ -101,7 +101,7 @@ def test_the_ladder_has_every_rung_and_the_lookup_needs_shared_infants(audit):
 
 
 def test_meaningless_labels_are_remembered_on_loose_rungs_only(audit):
-    table = leakage.shuffled_scores(audit.meaningless()).set_index("rung")
+    table = findings.shuffled_scores(audit.meaningless()).set_index("rung")
     assert table.loc["L0", "value"] > 0.6
     assert abs(table.loc["L3", "value"] - 0.5) < 0.15  # three shuffles of 60 infants
     assert (table["shuffles"] == leakage.SHUFFLES).all()
@@ -111,7 +111,7 @@ def test_the_headline_takes_differences_within_draws(audit):
     null = audit.null(audit.primary, audit.primary_plan, 19)
     metadata = audit.null(leakage.metadata_rows(audit.primary), audit.primary_plan, 0)
     drawn = audit.refits()
-    head = leakage.headline(null, drawn, metadata).set_index("quantity")
+    head = findings.headline(null, drawn, metadata).set_index("quantity")
     wide = drawn.pivot(index="draw", columns="features", values="auc")
     assert head.loc["increment", "value"] == pytest.approx(
         head.loc["auc", "value"] - head.loc["metadata_auc", "value"]
@@ -132,7 +132,7 @@ def test_simulations_and_what_follows_from_them(audit):
     summary = pd.DataFrame(
         {"effect": [0.0, 0.5], "se_refit": [0.03, np.nan], "auc_sd": [0.03, 0.03]}
     )
-    implied = leakage.implied_coverage(summary)
+    implied = findings.implied_coverage(summary)
     assert implied["coverage_implied"].tolist() == pytest.approx([0.95], abs=1e-3)
 
 
@@ -147,24 +147,24 @@ def test_sizes_equal_the_simulation_without_an_effect():
 
 
 def test_remembered_is_a_share():
-    assert leakage.remembered(0.6, 0.7) == pytest.approx(0.5)
-    assert leakage.remembered(0.8, 0.7) == 1.0
-    assert leakage.remembered(0.4, 0.7) == 0.0
-    assert leakage.remembered(0.6, 0.45) == 1.0
+    assert findings.remembered(0.6, 0.7) == pytest.approx(0.5)
+    assert findings.remembered(0.8, 0.7) == 1.0
+    assert findings.remembered(0.4, 0.7) == 0.0
+    assert findings.remembered(0.6, 0.45) == 1.0
 
 
 def test_fold_counts_and_ceilings():
     made = rows(seed=3)
     folds = procedure.primary_folds(made.recordings, 3, 2)
     plan = estimand.Plan.draw(made.recordings, folds)
-    table = leakage.fold_counts(made, plan).set_index("label")
+    table = findings.fold_counts(made, plan).set_index("label")
     assert table["recordings"].sum() == len(made.y)
     # Every infant with such a recording is tested once a repeat.
     assert (table["infants_a_fold"] * 3).tolist() == pytest.approx(table["infants"].tolist())
-    bands = leakage.ceilings(made)
+    bands = findings.ceilings(made)
     assert (bands["low"] <= bands["high"]).all()
     assert bands["agreement"].iloc[0] == 0.75
-    assert leakage.ceilings(made, within_s=-1.0).shape[0] == 1
+    assert findings.ceilings(made, within_s=-1.0).shape[0] == 1
 
 
 def test_the_maximum_statistic_keeps_a_representation_without_signal_out():
@@ -172,7 +172,7 @@ def test_the_maximum_statistic_keeps_a_representation_without_signal_out():
     null = pd.DataFrame({"permutation": range(100), "auc": rng.normal(0.5, 0.02, 100)})
     strong = null.assign(auc=rng.normal(0.5, 0.02, 100))
     null.loc[0, "auc"], strong.loc[0, "auc"] = 0.5, 0.65
-    table = leakage.comparison({"weak": null, "strong": strong}).set_index("representation")
+    table = findings.comparison({"weak": null, "strong": strong}).set_index("representation")
     assert table.loc["strong", "p_maximum"] == pytest.approx(0.01)
     assert table.loc["weak", "p_maximum"] > 0.2
 
@@ -182,15 +182,15 @@ def test_detectable_falls_back_on_the_formula():
     none = pd.DataFrame(
         {"effect": [0.0, 1.0], "runs": [10, 10], "auc": [0.5, 0.6], "share_significant": [0.0, 0.2]}
     )
-    value, how = leakage.detectable(none, null, 0.03)
+    value, how = findings.detectable(none, null, 0.03)
     assert value == pytest.approx(0.59 + 0.8416 * 0.03, abs=1e-3)
     assert "formula" in how
     assert (
-        leakage.detectable(none.assign(share_significant=[0.0, 1.0]), null, 0.03)[1] == "simulated"
+        findings.detectable(none.assign(share_significant=[0.0, 1.0]), null, 0.03)[1] == "simulated"
     )
     leap = none.assign(auc=[0.5, 0.9], share_significant=[0.0, 1.0])
     said = "by formula: the simulated effects leap over it"
-    assert leakage.detectable(leap, null, 0.03) == (value, said)
+    assert findings.detectable(leap, null, 0.03) == (value, said)
 
 
 def test_the_primary_set_comes_first_whatever_it_is(audit):

@@ -108,15 +108,8 @@ def test_bad_waveforms_and_missing_encoders_are_refused(cry):
         perturb.through_codec(cry, RATE, None, "no_such_codec", "wav", RATE, 16_000)
 
 
-def test_alternatives_change_the_settings_they_name(cry):
-    base = Preprocess()
-    assert ALTERNATIVES["raw"].settings(base).model_dump() == {
-        **base.model_dump(), "wiener": False, "gaussian": False, "rms": False,
-    }  # fmt: skip
-    assert ALTERNATIVES["lowpass_4khz"].settings(base) == base
-    for alternative in ALTERNATIVES.values():
-        prepared = alternative.prepare(cry, RATE)
-        assert prepared.dtype == np.float32
-        assert prepared.shape == cry.shape
-        assert not np.shares_memory(prepared, cry)
-    assert band_db(ALTERNATIVES["stored_8khz"].prepare(cry, RATE), 4300, 8000) < -50
+def test_alternatives_name_settings_that_the_study_does_not_have():
+    base = Preprocess().model_dump()
+    for changes in ALTERNATIVES.values():
+        assert set(changes) <= set(base)
+        assert all(base[name] != value for name, value in changes.items())

@@ -1,0 +1,277 @@
+"""What the leakage audit found, as chapter 9's tables: what could be seen, the result, the ladder.
+
+Every function takes what a `cryhear.leakage.Audit` computed and returns a table, a number or a name;
+nothing is fitted here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from cryhear import ceiling, evaluate, inference, power
+from cryhear.estimand import Plan
+from cryhear.labels import CLASSES
+from cryhear.trials import Rows
+
+METRICS = ("auc_macro", "balanced_accuracy")
+COMPARED = ("L0", "L1", "L2", "L3")
+"""Rungs whose inflation is over L3; L4 tests other recordings."""
+WIDEST_STEP = 0.1
+"""Largest step in AUC between two simulated effects across which power is interpolated."""
+
+
+def fold_counts(rows: Rows, plan: Plan) -> pd.DataFrame:
+    """Recordings and infants of each class in all and in a fold's test side.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``label``, ``recordings``, ``infants``, ``infants_a_fold`` (mean), ``fewest``, ``most``:
+        infants with at least one such recording over all folds and repeats.
+    """
+    table = []
+    for label in CLASSES:
+        own = rows.recordings[rows.recordings["label"] == label]
+        folds = plan.folds[:, own.index]
+        held = [
+            own["infant"][fold == k].nunique()
+            for fold in folds
+            for k in range(int(plan.folds.max()) + 1)
+        ]
+        table.append(
+            {
+                "label": label,
+                "recordings": len(own),
+                "infants": own["infant"].nunique(),
+                "infants_a_fold": float(np.mean(held)),
+                "fewest": min(held),
+                "most": max(held),
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def ceilings(rows: Rows, within_s: float = 300.0, parents: float = 0.75) -> pd.DataFrame:
+    """The macro AUC that the labels' own noise allows, by two accounts of how noisy they are.
+
+    A band runs from errors that follow the base rates (low) to errors spread evenly over the
+    classes (high): `ceiling.label_ceiling` with either.
+
+    Parameters
+    ----------
+    rows : Rows
+    within_s : float
+        Recordings of one installation closer than this should share their cause, s.
+    parents : float
+        Share of parents' opinions that agree with what ended the cry: 75 % in Lockhart-Bouron et
+        al. (2023).
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``source``, ``agreement``, ``pairs`` (missing for the first), ``disagreeing``, ``low``, ``high``.
+    """
+    priors = np.bincount(rows.y, minlength=len(CLASSES)) / len(rows.y)
+    even = np.full(len(CLASSES), 1 / len(CLASSES))
+    disagreeing, pairs = ceiling.pair_disagreement(rows.recordings, within_s)
+    asked = [("parents against outcome, 75 % agree", parents, False, np.nan, np.nan)]
+    if pairs:
+        agree = 1 - disagreeing / pairs
+        name = f"pairs of one installation\nwithin {within_s / 60:g} minutes"
+        asked.append((name, agree, True, pairs, disagreeing))
+    table = [
+        {
+            "source": name,
+            "agreement": agree,
+            "pairs": n,
+            "disagreeing": wrong,
+            "low": ceiling.label_ceiling(agree, priors, both),
+            "high": ceiling.label_ceiling(agree, even, both),
+        }
+        for name, agree, both, n, wrong in asked
+    ]
+    return pd.DataFrame(table)
+
+
+def detectable(summary: pd.DataFrame, null: pd.DataFrame, error: float) -> tuple[float, str]:
+    """The smallest AUC found four times in five, and how that was worked out.
+
+    By simulation; where no effect tried is found so often, or the effects tried leap over the
+    place where power rises, by formula from the null and the refitted standard error.
+    """
+    simulated = power.detectable_auc(summary)
+    by_formula = power.detectable_auc_normal(null, error)
+    if not np.isfinite(simulated):
+        return by_formula, "by formula: no effect tried reached it"
+    tried = np.sort(summary["auc"].to_numpy())
+    place = int(np.searchsorted(tried, simulated))
+    if place and tried[min(place, len(tried) - 1)] - tried[place - 1] > WIDEST_STEP:
+        return by_formula, "by formula: the simulated effects leap over it"
+    return simulated, "simulated"
+
+
+def precision(refits: pd.DataFrame, rows: Rows, most: int = 1000) -> pd.DataFrame:
+    """Half width of the pain class's AUC by how many infants hold the class: ``n``, ``half_width``."""
+    infants = rows.recordings.loc[rows.y == 0, "infant"].nunique()
+    error = _error(refits, rows.representation, "auc_pain")
+    n = np.unique(np.geomspace(20, most, 40).round().astype(int))
+    return pd.DataFrame({"n": n, "half_width": inference.Z_95 * error * np.sqrt(infants / n)})
+
+
+def headline(null: pd.DataFrame, refits: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
+    """The primary estimate, that of the metadata, and their difference, with refitted intervals.
+
+    Parameters
+    ----------
+    null, metadata : pandas.DataFrame
+        Of `Audit.null`; only permutation 0 is read.
+    refits : pandas.DataFrame
+        Of `Audit.refits`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``quantity`` ('auc', 'auc_<class>', 'metadata_auc', 'increment'), ``value``, ``se``, ``low``,
+        ``high``.
+    """
+    sound = next(name for name in refits["features"].unique() if name != "metadata")
+    drawn = refits.pivot(index="draw", columns="features", values="auc")
+    first, other = null.iloc[0], float(metadata.iloc[0]["auc"])
+    asked = [("auc", float(first["auc"]), drawn[sound])]
+    for column in inference.COLUMNS:
+        own = refits.loc[refits["features"] == sound, column]
+        asked.append((column, float(first[column]), own))
+    asked.append(("metadata_auc", other, drawn["metadata"]))
+    asked.append(("increment", float(first["auc"]) - other, drawn[sound] - drawn["metadata"]))
+    table = [
+        (name, value, *inference.interval(value, draws.to_numpy())) for name, value, draws in asked
+    ]
+    return pd.DataFrame(table, columns=["quantity", "value", "se", "low", "high"])
+
+
+def comparison(nulls: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every representation against the same permutations, corrected by the maximum statistic.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``representation``, ``value`` (AUC), ``low``, ``high`` (middle 95 % of its permutations),
+        ``chance`` (their mean), ``p_maximum``.
+    """
+    p = inference.maximum_p(nulls)
+    table = []
+    for name, null in nulls.items():
+        drawn = null["auc"].to_numpy()[1:]
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        table.append((name, null["auc"].iloc[0], low, high, drawn.mean(), p[name]))
+    columns = ["representation", "value", "null_low", "null_high", "chance", "p_maximum"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def scores(predictions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+    """Every metric of every cell of the ladder, AUC over pairs within fold and platform.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `evaluate.bootstrap`: intervals are 'test-sampling only'.
+    """
+    return evaluate.bootstrap(predictions, draws, seed, within=("platform",))
+
+
+def inflation(
+    predictions: pd.DataFrame, draws: int, seed: int, metrics: tuple[str, ...] = METRICS
+) -> pd.DataFrame:
+    """Each rung minus L3 from the same draws of infants.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `evaluate.paired_difference`, with ``comparison`` ('L1 minus L3').
+    """
+    plain = predictions[(predictions["part"] == "oof") & predictions["protocol"].isin(COMPARED)]
+    table = evaluate.paired_difference(plain, "protocol", "L3", draws, seed, within=("platform",))
+    table = table[table["metric"].isin(metrics)].reset_index(drop=True)
+    return table.assign(comparison=table["protocol"] + " minus " + table["reference"])
+
+
+def series(set_name: str, model: str, representation: str) -> str:
+    """What a line of the ladder is called in figures."""
+    from cryhear.figures.style import name_of
+
+    silent = {"instance_lookup": "same installation's labels", "majority": "majority",
+              "stratified": "at random"}  # fmt: skip
+    if model in silent:
+        named = f"{silent[model]}, no sound"
+    elif representation == "metadata":
+        named = "metadata, no sound"
+    elif model in ("", "logistic_regression"):
+        named = name_of(representation)
+    else:
+        named = f"{name_of(representation)}, {name_of(model)}"
+    return f"{named} ({set_name})"
+
+
+def of_metric(table: pd.DataFrame, metric: str = "auc_macro", **equal: Any) -> pd.DataFrame:
+    """Rows of one metric (and of one set, model, ...) of a table of scores."""
+    keep = table["metric"] == metric
+    for column, value in equal.items():
+        keep &= table[column].isin(value if isinstance(value, (list, tuple)) else [value])
+    return table[keep].reset_index(drop=True)
+
+
+def ladder_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a set, model and rung: AUC and balanced accuracy with intervals, accuracy, majority."""
+    keys = ["set", "model", "representation", "protocol", "part"]
+    wide = table[table["metric"].isin([*METRICS, "accuracy", "majority_rate"])].pivot(
+        index=keys, columns="metric", values=["value", "low", "high"]
+    )
+    out = pd.DataFrame(index=wide.index)
+    for metric, name in (("auc_macro", "AUC"), ("balanced_accuracy", "balanced accuracy")):
+        out[name] = wide["value", metric]
+        out[f"{name} low"], out[f"{name} high"] = wide["low", metric], wide["high", metric]
+    out["accuracy"], out["majority rate"] = (
+        wide["value", "accuracy"],
+        wide["value", "majority_rate"],
+    )
+    return out.reset_index()
+
+
+def shuffled_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Macro AUC of each rung under labels that mean nothing: mean and range over the shuffles.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``rung``, ``value``, ``low``, ``high``, ``shuffles``.
+    """
+    table = evaluate.repeated_scores(predictions, ("platform",), by=("protocol", "shuffle"))
+    table = table[table["metric"] == "auc_macro"].groupby("protocol")["value"]
+    out = table.agg(value="mean", low="min", high="max", shuffles="size").reset_index()
+    return out.rename(columns={"protocol": "rung"})
+
+
+def remembered(meaningless: float, real: float) -> float:
+    """Share of a score's distance from 1/2 that labels without meaning reach too: 0 to 1."""
+    return float(np.clip((meaningless - 0.5) / (real - 0.5), 0, 1)) if real > 0.5 else 1.0
+
+
+def implied_coverage(summary: pd.DataFrame) -> pd.DataFrame:
+    """Coverage of estimate plus and minus 1.96 refitted standard errors, from its mean error.
+
+    The share a normal spread of `auc_sd` leaves within 1.96 mean `se_refit`: steadier than counting
+    a few runs.
+    """
+    known = summary[summary["se_refit"].notna()].copy()
+    reach = inference.Z_95 * known["se_refit"] / known["auc_sd"]
+    known["coverage_implied"] = 2 * norm.cdf(reach) - 1
+    return known
+
+
+def _error(refits: pd.DataFrame, features: str, column: str) -> float:
+    own = refits.loc[refits["features"] == features, column]
+    return inference.interval(0.0, own.to_numpy())[0]
