@@ -33,6 +33,13 @@ OddWindow = Annotated[int, Field(ge=3, le=101, strict=True), AfterValidator(_odd
 ClassicalModel = Literal["logistic_regression", "svm_rbf", "random_forest", "gradient_boosting"]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Folds = Annotated[int, Field(ge=2, le=20, strict=True, description="folds, 2 to 20")]
+Repeats = Annotated[int, Field(ge=1, le=50, strict=True, description="repeats, 1 to 50")]
+Draws = Annotated[
+    int,
+    Field(ge=50, le=100000, strict=True, description="bootstrap draws over infants, 50 to 100000"),
+]
 
 
 class Section(BaseModel):
@@ -100,13 +107,11 @@ class Augment(Section):
     stretch_rate: tuple[float, float] = Field((0.8, 1.25), description="speed factor")
     pitch_semitones: tuple[float, float] = Field((-4.0, 4.0), description="semitones")
     shift_fraction: tuple[float, float] = Field((-0.5, 0.5), description="share of the length")
-    p_noise: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="probability")
-    p_stretch: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="probability")
-    p_pitch: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="probability")
-    p_shift: Annotated[float, Field(ge=0, le=1)] = Field(0.3, description="probability")
-    p_augment: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="probability that a copy is changed at all"
-    )
+    p_noise: Share = Field(0.5, description="probability")
+    p_stretch: Share = Field(0.5, description="probability")
+    p_pitch: Share = Field(0.5, description="probability")
+    p_shift: Share = Field(0.3, description="probability")
+    p_augment: Share = Field(0.5, description="probability that a copy is changed at all")
 
 
 class Embed(Section):
@@ -186,9 +191,7 @@ class Exploration(_Labelled):
     umap_neighbours: Annotated[int, Field(ge=2, le=200, strict=True)] = Field(
         15, description="UMAP neighbours, 2 to 200"
     )
-    umap_min_dist: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.1, description="UMAP min_dist, 0 to 1"
-    )
+    umap_min_dist: Share = Field(0.1, description="UMAP min_dist, 0 to 1")
     umap_seeds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(
         4, description="seeds compared, 2 to 20"
     )
@@ -254,14 +257,10 @@ class Crossvalidation(_Labelled):
         ["logistic_regression", "svm_rbf", "random_forest", "gradient_boosting"],
         description="classifiers",
     )
-    folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
-    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
-        2, description="repeats, 1 to 50"
-    )
+    folds: Folds = 5
+    repeats: Repeats = 2
     mlp: bool = Field(True, description="cross-validate the MLP too")
-    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
-        2000, description="bootstrap draws over infants, 50 to 100000"
-    )
+    draws: Draws = 2000
 
 
 class Evaluation(_Labelled):
@@ -271,9 +270,7 @@ class Evaluation(_Labelled):
     unit: Unit = Field(
         "file", description="split shown in full: by file (the original's) or infant"
     )
-    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
-        2000, description="bootstrap draws over infants, 50 to 100000"
-    )
+    draws: Draws = 2000
     lottery: Annotated[int, Field(ge=2, le=1000, strict=True)] = Field(
         60, description="splits drawn in the lottery, 2 to 1000"
     )
@@ -288,10 +285,8 @@ class Leakage(_Labelled):
     sets: list[Name] = Field(
         ["uploads", "cleaned"], description="sets side by side; first is primary"
     )
-    folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
-    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
-        10, description="repeats, 1 to 50"
-    )
+    folds: Folds = 5
+    repeats: Repeats = 10
     permutations: Annotated[int, Field(ge=19, le=100000, strict=True)] = Field(
         1000, description="label permutations of the primary test, 19 to 100000"
     )
@@ -310,22 +305,16 @@ class Leakage(_Labelled):
     models: list[Literal["svm_rbf", "mlp"]] = Field(
         ["svm_rbf", "mlp"], description="models on the ladder beside logistic regression"
     )
-    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
-        2000, description="bootstrap draws over infants, 50 to 100000"
-    )
+    draws: Draws = 2000
 
 
 class Controls(_Labelled):
     """Chapter 10."""
 
     representation: Representation = Field("yamnet", description="primary embedding backend")
-    folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
-    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
-        3, description="repeats, 1 to 50"
-    )
-    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
-        2000, description="bootstrap draws over infants, 50 to 100000"
-    )
+    folds: Folds = 5
+    repeats: Repeats = 3
+    draws: Draws = 2000
     shuffles: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
         20, description="label exchanges behind 'the best of nothing', 1 to 1000"
     )
@@ -335,13 +324,9 @@ class Robustness(_Labelled):
     """Chapter 11."""
 
     representation: Representation = Field("yamnet", description="embedding backend")
-    folds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(5, description="folds, 2 to 20")
-    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
-        3, description="repeats, 1 to 50"
-    )
-    draws: Annotated[int, Field(ge=50, le=100000, strict=True)] = Field(
-        2000, description="bootstrap draws over infants, 50 to 100000"
-    )
+    folds: Folds = 5
+    repeats: Repeats = 3
+    draws: Draws = 2000
 
 
 class Study(Section):
