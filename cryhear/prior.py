@@ -94,6 +94,21 @@ def beside_published(ours: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["quantity", "original", "ours", "source"])
 
 
+def rises_as_folds_loosen(beside: pd.DataFrame, column: str) -> bool:
+    """Whether the AUC of the fine-tuned row rises from infants apart to copies on both sides.
+
+    Parameters
+    ----------
+    beside : pandas.DataFrame
+        As `beside_published` gives it.
+    column : {'ours', 'original'}
+    """
+    values = beside.set_index("quantity")[column]
+    strict_first = ("infants apart", "recordings apart", "copies on both sides")
+    steps = np.diff([values[f"{protocol}: AUC (fine-tuned)"] for protocol in strict_first])
+    return bool((steps > 0).all() and steps[-1] == steps.max())
+
+
 def _scores(
     protocol: str, X: np.ndarray, y: np.ndarray, split: Any, names: np.ndarray
 ) -> list[tuple[str, str, float]]:

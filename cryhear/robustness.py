@@ -255,8 +255,13 @@ def record_other(run: Any, kinds: pd.DataFrame) -> None:
     if len(baby):
         row = baby.iloc[0]
         run.number("baby", row["value"], "score", low=row["low"], high=row["high"], n=int(row["n"]))
+        run.conclude(
+            "conclusion_baby", row["low"] <= 0.6,
+            "they are not clearly stranger.", "they are stranger too.",
+        )  # fmt: skip
     else:
-        run.number("baby", NOT_RUN, "text")
+        for key in ("baby", "conclusion_baby"):
+            run.number(key, NOT_RUN, "text")
     run.conclude(
         "conclusion_other", mean["confidence"] < kinds["confidence"].iloc[0],
         "A sound that is no cry gets a label too, with less confidence than a cry.",
@@ -273,7 +278,7 @@ def record_other(run: Any, kinds: pd.DataFrame) -> None:
 
 
 OTHER_KEYS = ("told_apart", "strange_share", "confidence_other", "worst_source", "worst_label",
-              "worst_share", "baby", "conclusion_other", "conclusion_warning")  # fmt: skip
+              "worst_share", "baby", "conclusion_baby", "conclusion_other", "conclusion_warning")  # fmt: skip
 
 
 def threshold(table: pd.DataFrame) -> float:

@@ -155,3 +155,11 @@ def test_five_reasons_under_three_protocols():
     assert len(beside) == len(prior.PUBLISHED)
     assert beside["ours"].notna().all()
     assert set(CLASSES).isdisjoint(prior.REASONS.values())
+    assert prior.rises_as_folds_loosen(beside, "original")
+    assert prior.rises_as_folds_loosen(beside, "ours") == (
+        value["copies on both sides", "AUC"] - value["recordings apart", "AUC"]
+        >= value["recordings apart", "AUC"] - value["infants apart", "AUC"]
+        > 0
+    )
+    assert not prior.rises_as_folds_loosen(beside.assign(ours=-beside["ours"]), "ours")
+    assert not prior.rises_as_folds_loosen(beside.assign(ours=np.nan), "ours")

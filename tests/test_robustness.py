@@ -93,6 +93,8 @@ def test_a_far_sound_is_strange_and_a_cry_is_not(made):
     assert set(robustness.OTHER_KEYS) <= set(recorded)
     assert recorded["worst_source"] == "dog bark"
     assert recorded["conclusion_warning"]
+    low = table.loc["baby cry", "low"]
+    assert recorded["conclusion_baby"] == (low <= 0.6)
 
 
 def test_without_other_sounds_every_key_says_so(made):
