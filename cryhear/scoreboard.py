@@ -222,21 +222,26 @@ def report_choice(
     run.number(f"{unit}_{part}_rival", row["value"], "score", n=int(row["n"]), **ends(row))
     gain = _gain(predictions, protocol, part, chosen, RIVALS[unit])
     run.number(f"{unit}_{part}_gain", gain["value"], "difference", n=int(row["n"]), **ends(gain))
-    says = (
-        f"Dealt by {unit}, validation chose {shown(chosen['model'])} on "
-        f"{shown(chosen['representation'])}. On the {part} part it reached a balanced accuracy of "
-        f"{quote(run, f'{unit}_{part}_balanced_accuracy')}, where chance is one third, and a macro AUC "
-        f"of {quote(run, f'{unit}_{part}_auc_macro')}; {_RIVAL_IS[RIVALS[unit]]} reached "
-        f"{quote(run, f'{unit}_{part}_rival')}. "
+    details = (
+        f" (balanced accuracy {quote(run, f'{unit}_{part}_balanced_accuracy')}, chance one third; "
+        f"{_RIVAL_IS[RIVALS[unit]]}, {quote(run, f'{unit}_{part}_rival')}; difference "
+        f"{quote(run, f'{unit}_{part}_gain')}). That is {shown(chosen['model'])} on "
+        f"{shown(chosen['representation'])}, chosen on validation, scored on the {part} part; its macro "
+        f"AUC there is {quote(run, f'{unit}_{part}_auc_macro')}."
     )
-    difference = f"The difference in balanced accuracy is {quote(run, f'{unit}_{part}_gain')}"
     run.conclude(
         key,
         gain["low"] > 0,
-        f"{says}{difference}, above zero.",
-        f"{says}{difference}, so hearing the cries was not shown to help.",
+        f"Dealt by {unit}, hearing the cries helped{details}",
+        f"Dealt by {unit}, hearing the cries was not shown to help{details}",
     )
     return chosen
+
+
+def helped(run: Any) -> list[str]:
+    """Units by which parts were dealt where the choice beat its rival, as `report_choice` recorded."""
+    numbers = run.ledger.numbers
+    return [u for u in RIVALS if numbers.get(f"conclusion_{u}", {}).get("holds")]
 
 
 def _cell(

@@ -256,6 +256,8 @@ def test_report_chooses_records_and_concludes(fitted):
     none = scores[scores["protocol"] == "split_infant"]
     scoreboard.report_choice(run, none, table, "file", "test", {"file": "too few"})
     assert "too few" in ledger.numbers["conclusion_file"]["value"]
+    assert scoreboard.helped(run) == ["infant"]
+    assert ledger.numbers["conclusion_infant"]["value"].startswith("Dealt by infant, hearing")
 
 
 def test_guessing_loss_is_that_of_torch():
