@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cryhear.figures.plots import band_line, forest, forest_height
@@ -30,6 +31,9 @@ RUNGS = {
     "L4": "L4 platform",
 }
 """Names of the ladder's rungs as drawn."""
+
+LABEL_WIDTH = 0.12
+"""Width of a dot's label, as a share of the axis."""
 
 
 @drawn("rung", "series", "value")
@@ -152,14 +156,8 @@ def power_curve(
         axes.errorbar(
             rows["auc"], rows["power"], yerr=interval, **marks(style), capsize=3, label=label
         )
-        for row in rows.itertuples() if "effect" in rows and len(kinds) == 1 else ():
-            axes.annotate(
-                f"{row.effect:g} SD",
-                (row.auc, row.power),
-                (6, -11),
-                textcoords="offset points",
-                fontsize=9,
-            )
+        if "effect" in rows and len(kinds) == 1:
+            _name_effects(axes, rows)
     chance_line(axes, size, label=f"nominal size {size:g}")
     axes.axhline(target, color=INK, linewidth=1, linestyle=":", label=f"power {target:g}")
     if detectable is not None:
@@ -168,6 +166,18 @@ def power_curve(
     axes.margins(x=0.09)
     legend(figure)
     return figure
+
+
+def _name_effects(axes: Axes, rows: pd.DataFrame) -> None:
+    """Write each dot's effect beside it, left out where it would cover the one before."""
+    apart = LABEL_WIDTH * (rows["auc"].max() - rows["auc"].min())
+    last = -np.inf
+    for row in rows.itertuples():
+        if row.auc - last < apart:
+            continue
+        last, below = row.auc, row.power > LABEL_WIDTH
+        axes.annotate(f"{row.effect:g} SD", (row.auc, row.power), (6, -11 if below else 8),
+                      textcoords="offset points", fontsize=9)  # fmt: skip
 
 
 @drawn("what", "value")

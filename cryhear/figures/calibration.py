@@ -24,6 +24,9 @@ from cryhear.figures.style import (
     style_of,
 )
 
+OUTERMOST = 0.03
+"""Share of a map's points, on each side, that are moved to its edge."""
+
 
 @drawn("predicted", "observed", "n")
 def reliability(table: pd.DataFrame, series: str | None = None) -> Figure:
@@ -59,7 +62,8 @@ def reliability(table: pd.DataFrame, series: str | None = None) -> Figure:
         )
         below.plot(rows["predicted"], rows["n"], **marks(style))  # fmt: skip
     above.set(ylabel="Observed frequency", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    below.set(xlabel="Predicted probability", ylabel="Predictions\nin the bin", ylim=(0, None))
+    below.set(xlabel="Predicted probability", ylabel="Predictions\nin the bin")
+    below.set_ylim(0, 1.25 * table["n"].max())
     figure.align_ylabels()
     legend(figure)
     return figure
@@ -267,12 +271,17 @@ def right_and_wrong(
 ) -> Figure:
     """Map of scored recordings, right ones hollow and wrong ones filled, a panel for each class.
 
+    The outermost recordings on each side are drawn at the map's edge, so that a few far ones do not
+    press all others into a corner.
+
     Parameters
     ----------
     table : pandas.DataFrame
         ``x``, ``y``, ``label`` (true class), ``correct`` (bool).
     """
     panels = groups_of(table, panel_by)
+    ends = table[["x", "y"]].quantile([OUTERMOST, 1 - OUTERMOST])
+    table = table.assign(**{axis: table[axis].clip(*ends[axis]) for axis in ("x", "y")})
     figure, grid = new(1, len(panels), height=3.2, sharex=True, sharey=True, squeeze=False)
     for axes, one in zip(grid.flat, panels, strict=True):
         axes.scatter(table["x"], table["y"], s=6, color="#DDDDDD", linewidths=0)

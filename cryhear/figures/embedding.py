@@ -72,7 +72,8 @@ def barcodes(table: pd.DataFrame, x_label: str = "Dimension of the embedding") -
             values[None, :],
             aspect="auto",
             interpolation="nearest",
-            cmap="PuOr" if signed else "Greys",
+            # From dark to light, so that the sign survives in grey.
+            cmap="cividis" if signed else "Greys",
             vmin=-limit if signed else 0,
             vmax=limit,
             extent=(0, len(values), 0, 1),

@@ -141,6 +141,8 @@ def robustness(
     if ordered:
         axes.set_xticks(range(len(steps)), [name_of(s).replace(" ", "\n") for s in steps])
         axes.set_xlim(-0.5, len(steps) - 0.5)
+    else:
+        axes.set_xticks(steps, [f"{step:g}" for step in steps])
     chance_line(axes, chance)
     axes.set(xlabel=x_label, ylabel=y_label)
     legend(figure)
