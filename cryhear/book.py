@@ -82,7 +82,8 @@ def stage(run: str | os.PathLike[str] | None, folder: Path) -> list[str]:
     if not chapters:
         raise StudyError(f"{source} holds no finished chapter; run the study first (`make report`)")
     ledgers = {name: read_json(folder / "chapters" / name / "ledger.json") for name in chapters}
-    write_text(folder / f"{GENERATED}.md", figure_index(ledgers, source))
+    titles = {name: _title(folder / "chapters" / f"{name}.ipynb") for name in chapters}
+    write_text(folder / f"{GENERATED}.md", figure_index(ledgers, titles, source))
     skipped = [name for name in CHAPTERS if name not in chapters]
     write_text(folder / "_toc.yml", _dump(prune(_load("_toc.yml"), skipped)))
     write_text(folder / "_config.yml", _dump(_configure(_load("_config.yml"), folder, skipped)))
@@ -152,44 +153,57 @@ def prune(toc: dict[str, Any], skipped: list[str]) -> dict[str, Any]:
     return {**toc, "parts": parts}
 
 
-def figure_index(ledgers: dict[str, dict[str, Any]], source: Path) -> str:
+def _title(notebook: Path) -> str:
+    text = nbformat.read(notebook, as_version=4).cells[0].source
+    return text.splitlines()[0].lstrip("# ")
+
+
+def figure_index(ledgers: dict[str, dict[str, Any]], titles: dict[str, str], source: Path) -> str:
     """Markdown of the page that lists every figure with its table, inputs and how to make it again."""
     lines = [
         "# Every figure and where it came from",
         "",
-        "Each figure of the book with the table behind it, the parameters and inputs it was made from, "
-        "and the command that makes it again from a finished run.",
+        "Each figure of the book, by chapter, with the table that was drawn and the picture as a file. "
+        "A chapter's parameters, its inputs and the command that makes its figures again from a "
+        "finished run stand at its head.",
     ]
     study = source.as_posix() if source != PUBLISHED else "results/default"
     for chapter, ledger in ledgers.items():
+        if ledger["figures"]:
+            lines += ["", f"## {titles[chapter]}", "", *_chapter_entry(chapter, ledger, study)]
         for name, figure in ledger["figures"].items():
-            lines += ["", *_figure_entry(chapter, name, figure, ledger, study)]
+            lines += ["", *_figure_entry(chapter, name, figure)]
     return "\n".join(lines) + "\n"
 
 
-def _figure_entry(
-    chapter: str, name: str, figure: dict[str, Any], ledger: dict[str, Any], study: str
-) -> list[str]:
-    label = execute.figure_label(chapter, name)
-    place = f"chapters/{chapter}"
-    files = f"{{download}}`table (CSV) <{place}/{figure['table']}>`"
-    files += f" \N{MIDDLE DOT} {{download}}`picture <{place}/{figure['file']}>`"
+def _chapter_entry(chapter: str, ledger: dict[str, Any], study: str) -> list[str]:
     settings = ", ".join(f"`{k} = {json.dumps(v)}`" for k, v in ledger["parameters"].items())
     inputs = ", ".join(f"`{k}` {v[:8]}" for k, v in ledger["inputs"].items())
     return [
-        f"## {{numref}}`{label}`: {name.replace('_', ' ')}",
-        "",
+        f"- Chapter: {{doc}}`/chapters/{chapter}`",
+        f"- Again: `papermill notebooks/{chapter}.ipynb out.ipynb -p study {study}`",
+        f"- Parameters: {settings or 'none'}",
+        f"- Inputs (SHA-256 begins): {inputs or 'none'}",
+    ]
+
+
+def _figure_entry(chapter: str, name: str, figure: dict[str, Any]) -> list[str]:
+    place = f"chapters/{chapter}"
+    kind = "vector (SVG)" if figure["file"].endswith(".svg") else "image (PNG)"
+    files = f"{{download}}`table (CSV) <{place}/{figure['table']}>`"
+    files += f" \N{MIDDLE DOT} {{download}}`{kind} <{place}/{figure['file']}>`"
+    return [
+        "::::{div} index-entry",
         f"```{{image}} {place}/{figure['file']}",
         ":class: thumbnail",
         f":alt: {' '.join(figure['alt'].split())}",
         "```",
+        ":::{div}",
+        f"**{{numref}}`{execute.figure_label(chapter, name)}`.** {figure['caption']}",
         "",
-        figure["caption"],
-        "",
-        f"- Chapter: {{doc}}`/{place}`; files: {files}",
-        f"- Parameters: {settings or 'none'}",
-        f"- Inputs (SHA-256 begins): {inputs or 'none'}",
-        f"- Again: `papermill notebooks/{chapter}.ipynb out.ipynb -p study {study}`",
+        files,
+        ":::",
+        "::::",
     ]
 
 
