@@ -16,8 +16,8 @@ PEAK = 0.8
 """Loudest sample after scaling: players of one page are heard at one level."""
 
 
-def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
-    """A 16-bit mono WAV file at `RATE`, its peak at `PEAK`, no longer than `LONGEST_S`.
+def flac_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
+    """A 16-bit mono FLAC file at `RATE`, its peak at `PEAK`, no longer than `LONGEST_S`.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def wav_bytes(samples: np.ndarray, sample_rate: int) -> bytes:
     peak = float(np.abs(sound).max(initial=0.0))
     buffer = io.BytesIO()
     scaled = sound * (PEAK / peak) if peak > 0 else sound
-    soundfile.write(buffer, scaled, RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(buffer, scaled, RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
 
 
@@ -55,12 +55,12 @@ def players(sounds: dict[str, np.ndarray], sample_rate: int) -> str:
     """
     parts = []
     for name, samples in sounds.items():
-        data = base64.b64encode(wav_bytes(samples, sample_rate)).decode()
+        data = base64.b64encode(flac_bytes(samples, sample_rate)).decode()
         title = html.escape(name, quote=True)
         parts.append(
             '<figure style="display:inline-block;margin:0.5em 1em 0.5em 0">'
             f"<figcaption>{title}</figcaption>"
             f'<audio controls preload="none" aria-label="{title}" style="max-width:18em" '
-            f'src="data:audio/wav;base64,{data}"></audio></figure>'
+            f'src="data:audio/flac;base64,{data}"></audio></figure>'
         )
     return f'<div class="players">{"".join(parts)}</div>'

@@ -95,7 +95,7 @@ def test_batch_scaling_moves_a_clip_and_clip_scaling_does_not(cries):
     assert np.array_equal(clips, kept)
 
 
-def test_a_player_holds_a_short_quiet_free_wav(cries):
+def test_a_player_holds_a_short_quiet_free_flac(cries):
     page = player.players({"a <cry>": cries[0]}, RATE)
     assert "<cry>" not in page
     (data,) = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
