@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear import params, signals
-from cryhear.derived import pool
+from cryhear.derived import kind_of, pool
 from cryhear.embedding import extract, load
 from cryhear.embedding.store import Store, preprocess_key
 from cryhear.errors import CorpusError, CryhearError
@@ -148,6 +148,8 @@ def merge(study: params.Study, out: Path) -> None:
                 )
     if study.source.other:
         other_sounds(study, out)
+    if "yamnet" in study.representations:
+        write_table(out / "signals" / "heard.parquet", what_is_heard(study, out))
     for name, table in signals.all_tables(_usable(out), study.preprocess, study.seed).items():
         write_table(out / "signals" / f"{name}.parquet", table)
     listed = [read_table(p) for p in sorted((out / "shards").glob("*/*.failures"))]
@@ -215,6 +217,25 @@ def other_sounds(study: params.Study, out: Path) -> None:
     category = table.drop_duplicates("recording").set_index("recording")["folder"]
     keys = keys.assign(category=category.reindex(keys["recording"]).to_numpy())
     write_vectors(out / "other" / f"{study.primary}.parquet", keys, vectors)
+
+
+def what_is_heard(study: params.Study, out: Path) -> pd.DataFrame:
+    """What YAMNet hears in the study's recordings, in synthetic cries and in the other sounds."""
+    from cryhear import heard
+    from cryhear import manifest as manifests
+
+    own = _usable(out)
+    asked = [own[own["set"].eq(study.set)].assign(source=study.set)]
+    if study.source.other:
+        table, paths = manifests.build(
+            [Path(root) for root in study.source.other], jobs=study.embed.shards
+        )
+        folders = table.drop_duplicates("recording")[["recording", "folder"]]
+        other = paths.drop_duplicates("recording").merge(folders, on="recording")
+        asked.append(other.assign(source=other["folder"].map(kind_of)))
+    columns = ["recording", "source", "path"]
+    everything = pd.concat([table[columns] for table in asked], ignore_index=True)
+    return heard.table(everything, _backend(study, "yamnet"), study.seed)
 
 
 def _narrowest(vectors: np.ndarray) -> str:

@@ -8,7 +8,7 @@ One folder, the same whether it came with the project, or was made from recordin
 ``clips/NAME.parquet``         clip embeddings of representation NAME
 ``variants/NAME.parquet``      recording embeddings of altered copies (augmented, perturbed)
 ``other/NAME.parquet``         clip embeddings of sounds that are no study recordings
-``signals/*.parquet``          envelopes, spectra, spectrograms behind figures
+``signals/*.parquet``          envelopes, spectra, spectrograms behind figures; what YAMNet hears
 ``provenance.json``            how the tables were made
 =============================  =========================================================
 """
@@ -16,6 +16,7 @@ One folder, the same whether it came with the project, or was made from recordin
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,11 @@ import pandas as pd
 from cryhear import labels as label_rules
 from cryhear.errors import CorpusError, MissingArtefactError
 from cryhear.files import existing, read_json, read_table, read_vectors, sha256_of
+
+
+def kind_of(folder: str) -> str:
+    """What kind of sound a folder of ESC-10 holds: '004 - Baby cry' is a 'baby cry'."""
+    return re.sub(r"^\d+ - ", "", folder).lower()
 
 
 def pool(keys: pd.DataFrame, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,6 +151,10 @@ class Derived:
     def table(self, name: str) -> pd.DataFrame:
         """A table of ``signals/`` by its name."""
         return read_table(self._path(f"signals/{name}.parquet"))
+
+    def has(self, name: str) -> bool:
+        """Whether ``signals/`` holds a table of this name."""
+        return (self.folder / "signals" / f"{name}.parquet").exists()
 
     def representations(self) -> list[str]:
         """Representations whose clip embeddings are here, sorted."""

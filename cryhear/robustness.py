@@ -6,7 +6,6 @@ versions of the recordings it has not heard. Nothing is fitted on an altered rec
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear import evaluate, linear, procedure
-from cryhear.derived import StudySet, pool
+from cryhear.derived import StudySet, kind_of, pool
 from cryhear.errors import MissingArtefactError
 from cryhear.estimand import Plan
 from cryhear.evaluate import draw_weights, strata
@@ -199,7 +198,7 @@ def strangeness(study_set: StudySet, rows: Rows, folds: list[Fold]) -> pd.DataFr
         return cries
     ids, X = pool(keys, vectors)
     category = keys.drop_duplicates("recording").set_index("recording")["category"]
-    other = pd.DataFrame({"source": category.loc[ids].map(_category).to_numpy(),
+    other = pd.DataFrame({"source": category.loc[ids].map(kind_of).to_numpy(),
                           "recording": ids, "infant": ""})  # fmt: skip
     own = np.mean([fold.distance(X) for fold in folds], axis=0)
     other = _judged(other, own, np.stack([fold.probabilities(X) for fold in folds]))
@@ -302,10 +301,6 @@ def _told_apart(score: pd.Series, cry: pd.DataFrame, draws: int, seed: int) -> d
 def _judged(table: pd.DataFrame, score: np.ndarray, p: np.ndarray) -> pd.DataFrame:
     labels = np.array(CLASSES, dtype=object)[p.mean(axis=0).argmax(axis=1)]
     return table.assign(score=score, confidence=p.max(axis=2).mean(axis=0), label=labels)
-
-
-def _category(name: str) -> str:
-    return re.sub(r"^\d+ - ", "", name).lower()
 
 
 def _described(name: str) -> dict[str, object]:
