@@ -84,9 +84,7 @@ def specifications(run: Any) -> Iterator[Specification]:
     yield Specification("age", "0 to 4 weeks only", primary.subset(neonates))
     for (factor, level), version in VERSIONS.items():
         yield _version(plain, factor, level, version)
-    yield Specification(
-        "clips", "cries only, by YAMNet", None, note="not run: the tables hold no cry scores"
-    )
+    yield cries_only(run, primary)
     for how, X in scalings(primary).items():
         yield Specification("scaling", how, primary.with_features(X))
     keys, vectors = run.derived.clips(chosen.representation)
@@ -98,6 +96,16 @@ def specifications(run: Any) -> Iterator[Specification]:
         level = f"at least {minutes} minutes apart"
         yield Specification("time", level, primary.subset(apart))
     yield Specification("weight", "each infant the same", primary, weighting="infant")
+
+
+def cries_only(run: Any, primary: Rows) -> Specification:
+    """The recordings in which crying is the first of YAMNet's 521 guesses: no threshold to choose."""
+    factor, level = "clips", "cries only, by YAMNet"
+    if not run.derived.has("heard"):
+        return Specification(factor, level, None, note="not run: no table of what YAMNet hears")
+    heard = run.derived.table("heard").set_index("recording")["crying_first"]
+    kept = primary.recordings["recording"].isin(heard.index[heard])
+    return Specification(factor, level, primary.subset(kept.to_numpy()))
 
 
 def scalings(rows: Rows) -> dict[str, np.ndarray]:

@@ -163,3 +163,16 @@ def test_five_reasons_under_three_protocols():
     )
     assert not prior.rises_as_folds_loosen(beside.assign(ours=-beside["ours"]), "ours")
     assert not prior.rises_as_folds_loosen(beside.assign(ours=np.nan), "ours")
+
+
+def test_cries_only_keeps_what_is_heard_as_crying_and_says_so_where_nobody_listened():
+    made = rows(seed=1, infants=20)
+    ids = made.recordings["recording"]
+    heard = pd.DataFrame({"recording": ids, "crying_first": np.arange(len(ids)) % 3 == 0})
+    derived = SimpleNamespace(has=lambda name: name == "heard", table=lambda _: heard)
+    kept = specifications.cries_only(SimpleNamespace(derived=derived), made)
+    assert kept.rows.recordings["recording"].tolist() == ids[::3].tolist()
+    derived.has = lambda _: False
+    unheard = specifications.cries_only(SimpleNamespace(derived=derived), made)
+    assert unheard.rows is None
+    assert unheard.note.startswith("not run")
