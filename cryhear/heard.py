@@ -92,7 +92,7 @@ def summary(found: pd.DataFrame, set_name: str) -> pd.DataFrame:
         ``sound``, ``n``, ``crying_first`` (share), ``baby_cry`` (median), ``low``, ``high``
         (quartiles), a row for each kind of sound that is there.
     """
-    kinds = {set_name: REAL, SYNTHETIC: SYNTHETIC, BABY: "other babies (ESC-10)"}
+    kinds = {set_name: REAL, SYNTHETIC: SYNTHETIC, BABY: "babies (ESC-10)"}
     sound = found["source"].map(kinds).fillna(OTHER)
     groups = found.assign(sound=sound).groupby("sound")
     score = groups["baby_cry"]
