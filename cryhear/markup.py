@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 LAZY = ("figure_index",)
 """Pages whose pictures load as they come into view."""
 
+LAST = 900
+"""Priority of the mending: after every extension that adds to a page."""
+
 _MENDED = (
     # Entries of a list must be list items; the citation is a plain block in either case.
     (re.compile(r' role="doc-biblioentry"| role="list"(?= class="citation-list")'), ""),
@@ -40,11 +43,18 @@ def mend(body: str, lazy: bool = False) -> str:
 
 
 def _page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    # Running code from a page needs a host; its script is loaded twice and stumbles over itself.
+    context["script_files"] = [f for f in context.get("script_files", []) if not _of_thebe(f)]
     if "body" in context:
         context["body"] = mend(context["body"], page in LAZY and app.builder.name == "html")
 
 
+def _of_thebe(script: Any) -> bool:
+    attributes = getattr(script, "attributes", {})
+    return "thebe" in f"{getattr(script, 'filename', '')} {attributes.get('body', '')}".lower()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Mend each page before it is written."""
-    app.connect("html-page-context", _page)
+    app.connect("html-page-context", _page, priority=LAST)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
