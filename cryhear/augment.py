@@ -76,7 +76,13 @@ def augment(
 
 
 def copy_seed(recording: str, copy: int, seed: int) -> int:
-    """Seed of one copy: the first 64 bits of the SHA-256 of seed, recording and copy."""
+    """Seed of one copy: the first 64 bits of the SHA-256 of seed, recording and copy.
+
+    Examples
+    --------
+    >>> copy_seed("0123456789abcdef", copy=0, seed=42)
+    14510597449291547800
+    """
     digest = hashlib.sha256(f"{seed}/{recording}/{copy}".encode()).digest()
     return int.from_bytes(digest[:8], "big")
 

@@ -50,6 +50,13 @@ def pool(keys: pd.DataFrame, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarra
         Sorted.
     means : numpy.ndarray, shape (m, d), float32
         Summed in float64, so the mean does not depend on the order of the clips beyond rounding.
+
+    Examples
+    --------
+    >>> keys = pd.DataFrame({"recording": ["b", "a", "b"]})
+    >>> recordings, means = pool(keys, np.array([[1.0], [5.0], [3.0]]))
+    >>> recordings.tolist(), means.tolist()
+    (['a', 'b'], [[5.0], [2.0]])
     """
     recordings, index = np.unique(keys["recording"].to_numpy(dtype=str), return_inverse=True)
     sums = np.zeros((len(recordings), vectors.shape[1]))

@@ -3,7 +3,7 @@
 Two recordings are near-duplicates when the largest magnitude of their normalised cross-correlation
 over all lags, between 100 Hz and 2 kHz, exceeds 0.9. Comparing every pair that way is out of reach
 of a laptop, so pairs are first pruned by a bound that cannot lose one. By the triangle and the
-Cauchy-Schwarz inequality, for spectra X and Y and any cut of the frequency axis into bands b,
+Cauchy-Schwarz inequality, for spectra X and Y and any cut of the frequency axis into bands b::
 
     max_lag |sum_t x(t) y(t + lag)| <= sum_f |X(f)| |Y(f)| <= sum_b sqrt(E_x(b) E_y(b)),
 
@@ -109,6 +109,14 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
     float
         0 to 1; 0 where one is empty. An excerpt of half the energy of a recording gives .71: what
         is found is copies, not excerpts.
+
+    Examples
+    --------
+    A copy at another gain, upside down:
+
+    >>> sound = np.random.default_rng(0).normal(size=16_000)
+    >>> round(correlation(waveform(sound, 8_000), waveform(-0.2 * sound, 8_000)), 3)
+    1.0
     """
     from scipy import fft
 
@@ -189,6 +197,11 @@ def groups(n: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
     -------
     numpy.ndarray, shape (n,), int64
         For each node, the smallest node of its component.
+
+    Examples
+    --------
+    >>> groups(4, [(1, 3)]).tolist()
+    [0, 1, 2, 1]
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components

@@ -256,7 +256,13 @@ def shuffled_scores(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def remembered(meaningless: float, real: float) -> float:
-    """Share of a score's distance from 1/2 that labels without meaning reach too: 0 to 1."""
+    """Share of a score's distance from 1/2 that labels without meaning reach too: 0 to 1.
+
+    Examples
+    --------
+    >>> round(remembered(0.6, 0.7), 3)
+    0.5
+    """
     return float(np.clip((meaningless - 0.5) / (real - 0.5), 0, 1)) if real > 0.5 else 1.0
 
 

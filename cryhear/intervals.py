@@ -64,6 +64,12 @@ def draw_weights(units: Any, draws: int = 2000, seed: int = 0) -> np.ndarray:
     -------
     numpy.ndarray of float64, shape (n, draws)
         Whole numbers; rows of one unit have the same.
+
+    Examples
+    --------
+    >>> weights = draw_weights(["a", "a", "b"], draws=3)
+    >>> weights.shape, bool((weights[0] == weights[1]).all())
+    ((3, 3), True)
     """
     index, names = pd.factorize(np.asarray(units), sort=True)
     return unit_draws(len(names), draws, seed)[index]

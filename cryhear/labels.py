@@ -148,6 +148,12 @@ def decide(folder: str, name: str, reason: str, preset: str = "original") -> Dec
     Returns
     -------
     Decision
+
+    Examples
+    --------
+    >>> decision = decide(folder="hungry", name="cry.wav", reason="dc")
+    >>> decision.label, decision.rule, decision.conflict
+    ('hunger', 'path_hunger=hungry', True)
     """
     path = _UUID.sub("", f"{folder}/{name}".lower())
     fired = []
@@ -221,6 +227,11 @@ def keywords(text: str) -> str:
     -------
     str
         '' where there is none.
+
+    Examples
+    --------
+    >>> keywords("My tired baby.wav")
+    'tired'
     """
     left, found = _UUID.sub("", text.lower()), []
     words = {

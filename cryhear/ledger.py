@@ -31,6 +31,13 @@ class Ledger:
     ----------
     chapter : str
         The chapter's name with its number, ``04_exploration``. Keys carry the part after the number.
+
+    Examples
+    --------
+    >>> ledger = Ledger("04_exploration")
+    >>> ledger.number("n", 926, "count")
+    >>> ledger.conclude("many", ledger.numbers["n"]["value"] > 500, "Many.", "Few.")
+    'Many.'
     """
 
     chapter: str

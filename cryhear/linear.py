@@ -64,6 +64,11 @@ def balanced_weights(
     -------
     numpy.ndarray, shape (b, n), float64
         weight * N / (K_present * N_class), where N are totals of `weight`.
+
+    Examples
+    --------
+    >>> balanced_weights(np.array([[0, 0, 0, 1]]), n_classes=2).round(3).tolist()
+    [[0.667, 0.667, 0.667, 2.0]]
     """
     weight = np.broadcast_to(1.0 if weight is None else weight, Y.shape).astype(float)
     totals = np.stack([(weight * (k == Y)).sum(1) for k in range(n_classes)], axis=1)

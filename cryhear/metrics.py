@@ -44,7 +44,17 @@ METRICS = (
 
 
 def confusion(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Confusion matrix: row the true class, column the predicted one; (3, 3) or (3, 3, d)."""
+    """Confusion matrix: row the true class, column the predicted one; (3, 3) or (3, 3, d).
+
+    Examples
+    --------
+    >>> p = [[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]]
+    >>> counts = confusion([0, 1, 1, 2], p)
+    >>> counts.tolist()
+    [[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    >>> float(accuracy(counts)), float(majority_rate(counts))
+    (0.75, 0.5)
+    """
     y, p = validate(y, p)
     weights = row_weights(weights, len(y))
     counts = _cells(y, p).T @ weights.reshape(len(y), -1)
@@ -98,7 +108,13 @@ def log_loss(y: np.ndarray, p: np.ndarray) -> float:
 
 
 def log_loss_prior(y: np.ndarray, priors: np.ndarray | None = None) -> float:
-    """Log loss, nats, of giving every recording the class shares `priors` (default: those of y)."""
+    """Log loss, nats, of giving every recording the class shares `priors` (default: those of y).
+
+    Examples
+    --------
+    >>> round(log_loss_prior([0, 1, 1, 1]), 3)
+    0.562
+    """
     y = codes(y)
     shares = np.bincount(y, minlength=_K) / len(y)
     guess = shares if priors is None else checked_priors(priors)
@@ -114,7 +130,7 @@ def brier(y: np.ndarray, p: np.ndarray) -> float:
 def ece(y: np.ndarray, p: np.ndarray, label: str | None = None) -> float:
     """Expected calibration error in 10 bins of equal mass, 0 to 1.
 
-    The mean over recordings of |mean predicted - share observed| of their bin: of the predicted
+    The mean over recordings of ``|mean predicted - share observed|`` of their bin: of the predicted
     class and whether it is right, or, with `label`, of that class's probability and whether it is
     the class. Bins are cut at the deciles of the predictions; equal ones share a bin.
     """
@@ -170,6 +186,13 @@ def scores(
     ------
     EvaluationError
         Labels lack a class, or a class has no pair within strata.
+
+    Examples
+    --------
+    >>> p = [[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]]
+    >>> found = scores([0, 1, 1, 2], p)
+    >>> found["accuracy"], found["auc_macro"], list(found) == list(METRICS)
+    (0.75, 1.0, True)
     """
     y, p = validate(y, p, all_classes=True)
     weights = row_weights(weights, len(y))

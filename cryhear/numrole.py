@@ -61,6 +61,12 @@ def show(entry: dict[str, Any], part: str = "") -> str:
     ------
     LedgerError
         If the part is unknown or was not recorded.
+
+    Examples
+    --------
+    >>> entry = {"value": 0.5217, "unit": "score", "low": 0.41, "high": 0.63}
+    >>> show(entry), show(entry, "ci")
+    ('0.52', '0.52 (0.41 to 0.63)')
     """
     unit = str(entry["unit"])
     if part == "" or (unit == "text" and part == "ci"):

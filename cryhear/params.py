@@ -454,7 +454,16 @@ def load(path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) 
 
 
 def check(values: dict[str, Any], model: type[BaseModel], where: str) -> Any:
-    """Build `model` from `values`; turn what pydantic finds into one plain message."""
+    """Build `model` from `values`; turn what pydantic finds into one plain message.
+
+    Examples
+    --------
+    >>> check({"folds": 3}, Leakage, "a study").folds
+    3
+    >>> check({"fold": 3}, Leakage, "a study")
+    Traceback (most recent call last):
+    cryhear.errors.ParameterError: a study: unknown parameter 'fold' (did you mean 'folds'? ...
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -118,10 +118,11 @@ class Plan:
     def book_inputs(self) -> list[str]:
         """Files the run's book depends on."""
         found = [self.folder / name / "artefacts.json" for name in self.chapters]
-        found += [p for p in sorted(Path("book").glob("*")) if p.is_file()]
+        pages = [p for name in ("*", "api/*") for p in Path("book").glob(name)]
+        found += [p for p in sorted(pages) if p.is_file()]
         found += [p for p in sorted(Path("book/_static").rglob("*")) if p.is_file()]
         found += [Path("_config.yml"), Path("_toc.yml")]
-        found += [PACKAGE / f"{name}.py" for name in ("book", "execute", "numrole", "mathml")]
+        found += sorted(PACKAGE.rglob("*.py"))  # their docstrings are pages of the book
         return [p.as_posix() for p in found]
 
 

@@ -33,7 +33,7 @@ def wiener(samples: np.ndarray, size: int = 3) -> np.ndarray:
 
     Where the local variance exceeds the noise power (the mean local variance of the recording) a
     sample keeps the share ``1 - noise / variance`` of its distance from the local mean; elsewhere
-    it becomes the local mean [1]_. As in SciPy the borders are padded with zeros.
+    it becomes the local mean (Lim 1990). As in SciPy the borders are padded with zeros.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def wiener(samples: np.ndarray, size: int = 3) -> np.ndarray:
 
     References
     ----------
-    .. [1] Lim, J. S. (1990). Two-Dimensional Signal and Image Processing. Prentice Hall, p. 548.
+    Lim, J. S. (1990). Two-Dimensional Signal and Image Processing. Prentice Hall, p. 548.
     """
     x = _waveform(samples)
     if size < 3 or size % 2 == 0:
@@ -133,6 +133,11 @@ def rms_normalise(samples: np.ndarray, target: float = 0.1) -> np.ndarray:
     -------
     numpy.ndarray, shape (n,), float32
         Never clipped. Digital silence stays digital silence.
+
+    Examples
+    --------
+    >>> rms_normalise(np.array([0.0, 3.0, 0.0, -3.0]), target=0.1).round(3).tolist()
+    [0.0, 0.14100000262260437, 0.0, -0.14100000262260437]
     """
     x = _waveform(samples)
     if not target > 0.0:
@@ -163,6 +168,15 @@ def clip_starts(n: int, clip: int, hop: int, tail: str = "slide") -> np.ndarray:
     -------
     numpy.ndarray, shape (m,), int64
         Ascending. Empty when the recording is shorter than a clip, except with 'pad'.
+
+    Examples
+    --------
+    Five seconds at 16 kHz, clips of two with 10 % overlap:
+
+    >>> clip_starts(80_000, clip=32_000, hop=28_800).tolist()
+    [0, 28800, 48000]
+    >>> clip_starts(80_000, clip=32_000, hop=28_800, tail="drop").tolist()
+    [0, 28800]
     """
     if clip < 1 or hop < 1 or tail not in ("slide", "drop", "pad"):
         raise ParameterError(
@@ -249,6 +263,14 @@ def run(
     ------
     AudioError
         The waveform is not one-dimensional floating point, or holds NaN or infinity.
+
+    Examples
+    --------
+    >>> from cryhear.params import Preprocess
+    >>> tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(80_000) / 16_000)
+    >>> starts, clips = run(tone, Preprocess())
+    >>> starts.tolist(), clips.shape
+    ([0, 28800, 48000], (3, 32000))
     """
     conditioned = condition(samples, settings)
     starts, cut = clips(transform(conditioned) if transform else conditioned, settings)

@@ -85,6 +85,19 @@ def four_way(
     SplitError
         Columns or fractions are not as above, or a class has too few infants (the message gives
         the counts) or too few files.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> recordings = pd.DataFrame({"recording": [f"r{i}" for i in range(48)]})
+    >>> recordings["infant"] = [f"i{i // 2}" for i in range(48)]
+    >>> recordings["label"] = [CLASSES[i // 2 % 3] for i in range(48)]
+    >>> part = four_way(recordings, unit="infant", minimum=2)
+    >>> int(overlap_proof(recordings, part)["shared_infants"].sum())
+    0
+    >>> part = four_way(recordings, unit="file")
+    >>> int(overlap_proof(recordings, part)["shared_infants"].sum())
+    16
     """
     recordings = _checked(recordings, unique=True)
     if len(fractions) != len(PARTS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
@@ -134,6 +147,16 @@ def folds(
     ------
     SplitError
         A class has fewer units than folds, or a fold came out without a class.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> recordings = pd.DataFrame({"recording": [f"r{i}" for i in range(48)]})
+    >>> recordings["infant"] = [f"i{i // 2}" for i in range(48)]
+    >>> recordings["label"] = [CLASSES[i // 2 % 3] for i in range(48)]
+    >>> fold = folds(recordings, unit="infant", n_splits=2)
+    >>> bool((fold[::2] == fold[1::2]).all())  # both recordings of an infant in one fold
+    True
     """
     unit = _unit(unit, ("infant", "recording", "row"))
     recordings = _checked(recordings, unique=unit == "recording")
@@ -191,6 +214,16 @@ def leave_out(recordings: pd.DataFrame, column: str = "platform") -> list[HeldOu
     ------
     SplitError
         Fewer than two values, or a side that lacks a class.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> recordings = pd.DataFrame({"recording": [f"r{i}" for i in range(48)]})
+    >>> recordings["infant"] = [f"i{i // 2}" for i in range(48)]
+    >>> recordings["label"] = [CLASSES[i // 2 % 3] for i in range(48)]
+    >>> recordings["platform"] = ["ios"] * 24 + ["android"] * 24
+    >>> [(held.name, len(held.train), len(held.test)) for held in leave_out(recordings)]
+    [('android', 24, 24), ('ios', 24, 24)]
     """
     recordings = _checked(recordings, extra=(column,))
     values = recordings[column].to_numpy(dtype=object)

@@ -189,7 +189,13 @@ def _tables(
 
 
 def compare_tables(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
-    """Differences of two tables, row by row: numbers within NUMBER, everything else equal."""
+    """Differences of two tables, row by row: numbers within NUMBER, everything else equal.
+
+    Examples
+    --------
+    >>> compare_tables(pd.DataFrame({"auc": [0.512]}), pd.DataFrame({"auc": [0.612]}))
+    ['auc differs in 1 of 1 rows: 0.612 published, 0.512 found']
+    """
     if list(ours.columns) != list(theirs.columns):
         return [f"columns were {', '.join(theirs.columns)}, are {', '.join(ours.columns)}"]
     if len(ours) != len(theirs):

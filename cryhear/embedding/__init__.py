@@ -2,10 +2,10 @@
 
 Importing this package is cheap: a backend's own packages are imported when it is loaded.
 
->>> from cryhear.embedding import load
->>> backend = load("logmel")
->>> backend.embed(clips).shape  # clips: float32, shape (n, 32000), 2 s at 16 kHz
-(n, 320)
+>>> import numpy as np
+>>> clips = np.zeros((3, CLIP_SAMPLES), np.float32)  # 2 s at 16 kHz a row
+>>> load("logmel").embed(clips).shape
+(3, 320)
 """
 
 from __future__ import annotations

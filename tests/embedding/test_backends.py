@@ -20,15 +20,12 @@ OPTIONS = {
     "hear": ("hear_folder", "path"),
     "hear-pytorch": ("vit_folder", "path"),
     "yamnet": ("yamnet_path", "path"),
-    "egemaps": (None, None),
-    "logmel": (None, None),
 }
 PACKAGES = {
     "hear": "tensorflow",
     "hear-pytorch": "transformers",
     "yamnet": "ai_edge_litert",
     "egemaps": "opensmile",
-    "logmel": "scipy",
 }
 
 
@@ -41,8 +38,8 @@ def need(package: str) -> None:
 @pytest.fixture(scope="module", params=embedding.REPRESENTATIONS)
 def backend(request):
     name = request.param
-    need(PACKAGES[name])
-    fixture, option = OPTIONS[name]
+    need(PACKAGES.get(name, "scipy"))
+    fixture, option = OPTIONS.get(name, (None, None))
     options = {option: request.getfixturevalue(fixture)} if fixture else {}
     return embedding.load(name, **options)
 
