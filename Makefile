@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
 
-.PHONY: help env report study book publish data test lint clean
+.PHONY: help env report study book publish data test coverage lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -36,6 +36,9 @@ data: $(STAMP) ## rebuild data/ from recordings and say what changed
 
 test: lint ## lint, then every test
 	@$(BIN)/python -m pytest -q
+
+coverage: $(STAMP) ## every test but the browser's, and how much of the library they run
+	@$(BIN)/python -m pytest -q -m "not browser" --cov --cov-report=term
 
 lint: $(STAMP) ## ruff, its formatter, mypy
 	@$(BIN)/ruff check .

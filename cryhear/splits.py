@@ -326,7 +326,7 @@ def _deal(
     return part
 
 
-def _splitter(
+def _splitter(  # type: ignore[no-untyped-def] # of scikit-learn, which has no types
     unit: str, n_splits: int, seed: int, stratify: bool, ordered: pd.DataFrame, y: np.ndarray
 ):
     rows = np.zeros(len(y))

@@ -72,3 +72,20 @@ def test_the_public_names_are_these():
         assert getattr(cryhear, name).__module__.startswith("cryhear.")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = cryhear.nothing
+
+
+def test_the_citation_names_this_version_and_its_licence(root):
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == cryhear.__version__
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert citation["license"] == project["license"]
+    assert all(author.get("name") or author.get("family-names") for author in citation["authors"])
+
+
+def test_the_workflows_run_targets_that_there_are(root):
+    targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.M))
+    for path in (root / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"].values()
+        runs = [step.get("run", "") for job in jobs for step in job["steps"]]
+        assert {word for run in runs for word in re.findall(r"\bmake ([a-z]+)", run)} <= targets
