@@ -9,6 +9,7 @@ Decoding goes by blocks and stops at a limit, so a header that claims a year cos
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,10 +159,7 @@ def decode(
         recording has.
     """
     path = Path(path)
-    if not path.is_file():
-        raise refused(path, "not a file", "a recording", "check the path")
-    if path.stat().st_size == 0:
-        raise refused(path, "empty (0 bytes)", "a recording", "copy or download it again")
+    _check_file(path)
     try:
         with soundfile.SoundFile(path) as file:
             return _gather(path, soundfile_blocks(file), sample_rate, mono, limit_s)
@@ -172,6 +170,70 @@ def decode(
         raise refused(
             path, f"cannot be read ({error.strerror})", "a readable file", "check its permissions"
         ) from error
+
+
+def blocks(
+    path: str | os.PathLike[str], sample_rate: int = 16_000, limit_s: float = float("inf")
+) -> Iterator[np.ndarray]:
+    """Decode a recording piece by piece, in memory that does not grow with its length.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `decode`.
+    sample_rate : int
+        Rate wanted, Hz.
+    limit_s : float
+        Longest recording taken, seconds.
+
+    Yields
+    ------
+    numpy.ndarray, shape (n,), float32
+        Mono; joined, the samples of `decode`. Silence is not refused.
+
+    Raises
+    ------
+    AudioError
+        As `decode`; or the recording is damaged beyond its start in a way only libsndfile sees.
+    """
+    path = Path(path)
+    _check_file(path)
+    begun = False
+    try:
+        with soundfile.SoundFile(path) as file:
+            for piece in _mono(path, soundfile_blocks(file), sample_rate, limit_s):
+                begun = True
+                yield piece
+    except soundfile.SoundFileError as error:
+        if begun:
+            raise refused(
+                path, f"damaged ({error})", "a whole recording", "copy it again"
+            ) from None
+        with pyav_container(path) as container:
+            yield from _mono(path, pyav_blocks(path, container), sample_rate, limit_s)
+    except OSError as error:
+        raise refused(
+            path, f"cannot be read ({error.strerror})", "a readable file", "check its permissions"
+        ) from error
+
+
+class Mono:
+    """Mix channels and resample what comes in pieces, as `decode` does a whole recording.
+
+    Parameters
+    ----------
+    source_rate, sample_rate : int
+        Hz, as it comes and as it is wanted.
+    """
+
+    def __init__(self, source_rate: int, sample_rate: int = 16_000) -> None:
+        self._same = source_rate == sample_rate
+        self._stream = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32")
+
+    def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
+        """Samples, shape (m,), float32, that a block of shape (n, channels) completes."""
+        mixed = block.mean(axis=1, dtype=np.float32)
+        return mixed if self._same else self._stream.resample_chunk(mixed, last=last)
 
 
 def measure(samples: np.ndarray, sample_rate: int) -> Measurements:
@@ -252,6 +314,28 @@ def _gather(
         header.codec, header.sample_rate, header.channels, frames / header.sample_rate
     )
     return Decoded(np.ascontiguousarray(samples[:, 0] if mono else samples), rate, info)
+
+
+def _mono(path: Path, source: Blocks, sample_rate: int, limit_s: float) -> Iterator[np.ndarray]:
+    """Blocks of shape (n, channels), checked, mixed and resampled as they come: (m,) each."""
+    header, blocks = source
+    _check_header(path, header)
+    mono, frames = Mono(header.sample_rate, sample_rate), 0
+    for block in blocks:
+        frames += len(block)
+        loudest = float(np.abs(block).max(initial=0))
+        _check_block(path, block, loudest, frames / header.sample_rate, limit_s)
+        yield mono.push(block)
+    if not frames:
+        raise refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
+    yield mono.push(np.zeros((0, header.channels), np.float32), last=True)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise refused(path, "not a file", "a recording", "check the path")
+    if path.stat().st_size == 0:
+        raise refused(path, "empty (0 bytes)", "a recording", "copy or download it again")
 
 
 def _check_header(path: Path, header: Header) -> None:

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
-from scipy.special import log_softmax, logsumexp
+from scipy.special import logsumexp
 
 from cryhear.errors import EvaluationError
+from cryhear.fitted import PROBABILITY_FLOOR, tempered
 from cryhear.labels import CLASSES
 from cryhear.metrics import CALIBRATION_BINS, binned, calibration_pair
 from cryhear.predictions import row_weights, validate
 
-FIT_FLOOR = 1e-6
-"""Probabilities are raised to this before their logarithm is scaled: float32 tables hold zeros,
-and one row 36 nats out would set the temperature for all."""
 INVERSE_TEMPERATURES = (1e-3, 1e3)
 """Bounds of 1 / temperature: the lower gives the class prior, the upper certainty."""
 
@@ -43,8 +41,7 @@ class Calibration:
     def apply(self, p: np.ndarray) -> np.ndarray:
         """Calibrate probabilities, (n, 3) -> float64 (n, 3), rows summing to 1."""
         _, p = validate(np.zeros(len(p), dtype=int), p)
-        logits = np.log(np.maximum(p, FIT_FLOOR)) / self.temperature + np.asarray(self.bias)
-        return np.exp(log_softmax(logits, axis=1))
+        return tempered(p, self.temperature, self.bias)
 
 
 def fit_temperature(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> Calibration:
@@ -72,7 +69,7 @@ def fit_temperature(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = N
             f"weights have shape {weights.shape}; expected ({len(y)},). Pass one a row."
         )
     weights = weights / weights.sum()
-    logs, truth = np.log(np.maximum(p, FIT_FLOOR)), np.eye(len(CLASSES))[y]
+    logs, truth = np.log(np.maximum(p, PROBABILITY_FLOOR)), np.eye(len(CLASSES))[y]
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         logits = parameters[0] * logs + parameters[1:]

@@ -2,6 +2,7 @@
 
 Tables are Parquet (zstd), records JSON. Every file is written under a temporary name in its own
 folder and renamed, so a reader never sees half of one and an interrupted run leaves none behind.
+The table packages are loaded by the first table, as a prediction reads none.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cryhear.errors import CryhearError, DamagedArtefactError, MissingArtefactError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VECTOR = "embedding"
 """Name of the column that holds one vector a row in a vector table."""
@@ -84,6 +85,8 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> Path:
 
 def read_table(path: str | os.PathLike[str], columns: list[str] | None = None) -> pd.DataFrame:
     """Read a Parquet table."""
+    import pandas as pd
+
     with _readable(path):
         return pd.read_parquet(existing(path), columns=columns)
 
@@ -110,6 +113,9 @@ def write_vectors(
     metadata : dict of str, optional
         Stored in the file's schema: the representation, its version, how it was made.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     vectors = np.ascontiguousarray(vectors, dtype=dtype)
     if vectors.ndim != 2 or len(vectors) != len(keys):
         raise ValueError(
@@ -138,6 +144,8 @@ def read_vectors(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, np.ndarray
     keys : pandas.DataFrame, n rows
     vectors : numpy.ndarray, shape (n, d), float32
     """
+    import pyarrow.parquet as pq
+
     with _readable(path):
         table = pq.read_table(existing(path))
     column = table.column(VECTOR).combine_chunks()
@@ -172,7 +180,10 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
     """Name the file that is no JSON or Parquet, or only the beginning of one."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+    except Exception as error:
+        known = isinstance(error, (OSError, ValueError, RecursionError))
+        if not known and not type(error).__module__.startswith("pyarrow"):
+            raise
         if getattr(error, "errno", None) is not None or isinstance(error, CryhearError):
             raise  # the file is not there, or not for us to read
         raise DamagedArtefactError(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear import linear, splits
-from cryhear.errors import EvaluationError
+from cryhear.fitted import Reduction
 from cryhear.labels import CLASSES
 
 
@@ -36,6 +36,10 @@ class Procedure:
     inner_folds: int = 3
 
 
+__all__ = [
+    "PRIMARY", "Procedure", "Reduction", "choose_C", "fit", "inner_seed", "primary_folds", "refit",
+]  # fmt: skip
+
 PRIMARY = Procedure()
 REFIT = 1e-5
 """Tolerance of the final fit: logits this close (root mean square) swap next to no pair."""
@@ -43,64 +47,6 @@ RISE = 0.05
 """A label vector tries no larger C once its inner loss is this much (of it) above its lowest."""
 _FEW = 16  # label vectors below which inner folds are fitted together
 _FLOOR = 1e-12  # of a probability in a log loss
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """Standardisation and PCA fitted on some rows: z = ((x - mean) / scale) @ axes."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-    axes: np.ndarray
-
-    @classmethod
-    def fit(
-        cls, X: np.ndarray, explained: float = 0.95, weight: np.ndarray | None = None
-    ) -> Reduction:
-        """Fit; equals `StandardScaler` then `PCA(explained)` up to the signs of the components.
-
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, d)
-        explained : float
-            Share of variance kept.
-        weight : numpy.ndarray, shape (n,), optional
-            Multiplicities; equals repeating rows.
-
-        Raises
-        ------
-        EvaluationError
-            If a value is not finite.
-        """
-        if not np.isfinite(X).all():
-            raise EvaluationError(
-                f"{(~np.isfinite(X)).sum()} of {X.size} features are not finite; expected numbers: "
-                "leave those recordings out or impute first"
-            )
-        weight = np.ones(len(X)) if weight is None else np.asarray(weight, float)
-        weight, rows = weight[weight > 0] / weight.sum(), X[weight > 0].astype(float)
-        mean = weight @ rows
-        rows -= mean
-        deviation = np.sqrt(np.einsum("i,ij,ij->j", weight, rows, rows))
-        scale = np.where(deviation > 1e-9 * (1 + np.abs(mean)), deviation, 1.0)
-        rows *= np.sqrt(weight)[:, None] / scale
-        # The smaller of the two cross-products has the same non-zero eigenvalues.
-        wide = rows.shape[1] > rows.shape[0]
-        values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
-        values, vectors = np.clip(values[::-1], 0, None), vectors[:, ::-1]
-        share = np.cumsum(values) / max(values.sum(), np.finfo(float).tiny)
-        keep = min(int(np.searchsorted(share, explained, side="right")) + 1, len(values))
-        keep = max(1, min(keep, int(np.count_nonzero(values > 1e-12 * values[0]))))
-        axes = vectors[:, :keep]
-        if wide:
-            axes = rows.T @ (axes / np.sqrt(values[:keep]))
-        return cls(mean, scale, axes)
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Component scores, float32 [n, p]."""
-        # Centred first: a feature far from zero would lose its digits in a float32 product.
-        centred = np.subtract(X, self.mean.astype(X.dtype)).astype(np.float32)
-        return centred @ (self.axes / self.scale[:, None]).astype(np.float32)
 
 
 def primary_folds(

@@ -17,6 +17,7 @@ from cryhear.derived import StudySet, kind_of, pool
 from cryhear.errors import MissingArtefactError
 from cryhear.estimand import Plan
 from cryhear.evaluate import draw_weights, strata
+from cryhear.fitted import distance
 from cryhear.labels import CLASSES
 from cryhear.perturb import PERTURBATIONS
 from cryhear.procedure import PRIMARY, Reduction
@@ -61,11 +62,8 @@ class Fold:
         return linear.probabilities(self.reduction(X), self.coef, self.intercept)[0]
 
     def distance(self, X: np.ndarray) -> np.ndarray:
-        """Distance from the training cries, shape (m,): root mean square of whitened components.
-
-        A Mahalanobis distance in the components' space, 1 for a typical training cry.
-        """
-        return np.sqrt(((self.reduction(X) / self.spread) ** 2).mean(axis=1))
+        """Distance from the training cries, shape (m,); see `cryhear.fitted.distance`."""
+        return distance(self.reduction(X), self.spread)
 
 
 def fitted(rows: Rows, plan: Plan) -> list[Fold]:
