@@ -127,6 +127,21 @@ rule chapter:
         "{PYTHON:q} -m cryhear.study chapter {plan.params} {wildcards.chapter} > {log} 2>&1"
 
 
+rule model:
+    input:
+        plan.model_inputs(),
+    output:
+        plan.model.as_posix(),
+    params:
+        how=plan.part("seed", "labels", "set", "representations", "primary", "model"),
+    log:
+        f"{RUN}/logs/model.txt",
+    message:
+        "the model for new recordings"
+    shell:
+        "{PYTHON:q} -m cryhear.study model {plan.params} > {log} 2>&1"
+
+
 rule html:
     input:
         plan.book_inputs(),

@@ -39,6 +39,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "09_leakage": ("01_audit",),
     "10_controls": ("09_leakage",),
     "11_robustness": ("01_audit",),
+    "12_recording": (),
 }
 """Every chapter in the book's order, with the chapters whose files it reads."""
 

@@ -329,6 +329,24 @@ class Robustness(_Labelled):
     draws: Draws = 2000
 
 
+class Recording(Chapter):
+    """Chapter 12."""
+
+    seed: Seed = Field(42, description="random seed of the synthetic cry, 0 to 4294967295")
+    recording: str = Field("", description="path of a recording; empty for a synthetic cry")
+
+
+class Model(Section):
+    """The model a study leaves behind (`cryhear.train`)."""
+
+    representation: Representation | None = Field(
+        None, description="embedding backend; logmel where the study has it, else its primary"
+    )
+    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
+        3, description="repeats of the folds that judge it, 1 to 50"
+    )
+
+
 class Study(Section):
     """A whole study: its source, what every chapter shares, and each chapter's own section."""
 
@@ -360,6 +378,8 @@ class Study(Section):
     leakage: Leakage = Leakage()
     controls: Controls = Controls()
     robustness: Robustness = Robustness()
+    recording: Recording = Recording()
+    model: Model = Model()
 
     @model_validator(mode="after")
     def _primary_is_run(self) -> Study:
@@ -379,6 +399,12 @@ class Study(Section):
     def derived(self) -> Path:
         """Where the derived tables are: given, or made under the run's folder."""
         return Path(self.source.derived) if self.source.derived else self.folder / "derived"
+
+    @property
+    def model_representation(self) -> str:
+        """Representation of the model the study leaves behind."""
+        plain = "logmel" if "logmel" in self.representations else self.primary
+        return self.model.representation or plain
 
     def chapter_parameters(self, chapter: str) -> dict[str, Any]:
         """Parameters of one chapter: its own section over the shared keys over the defaults.
@@ -418,6 +444,7 @@ CHAPTER_MODELS: dict[str, type[Chapter]] = {
     "09_leakage": Leakage,
     "10_controls": Controls,
     "11_robustness": Robustness,
+    "12_recording": Recording,
 }
 """The chapters in the book's order, each with the model of its parameters."""
 

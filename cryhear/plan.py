@@ -21,6 +21,11 @@ from cryhear.errors import StudyError
 from cryhear.files import existing, read_json, write_json
 
 PACKAGE = Path(__file__).parent
+GATE = Path("data/gate")
+"""The shipped cry gate and what clip-wise preparation changes: read by the model and its chapter."""
+
+READ_MODEL = ("12_recording",)
+"""Chapters that ask the model the study leaves behind."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,24 @@ class Plan:
         ]
         tables = [Path(p) for p in self.made] or data_files(self.study.derived)
         modules = import_closure(_notebook_imports(notebook))
-        lock = [p for p in (Path("requirements.lock"),) if p.exists()]
-        return [p.as_posix() for p in (notebook, *earlier, *tables, *modules, *lock)]
+        model = [self.model, *data_files(GATE)] if chapter in READ_MODEL else []
+        return [
+            p.as_posix() for p in (notebook, *earlier, *tables, *model, *modules, *self._lock())
+        ]
+
+    @property
+    def model(self) -> Path:
+        """The card of the model the study leaves behind; written last, it stands for the bundle."""
+        return self.folder / "model" / "card.json"
+
+    def model_inputs(self) -> list[str]:
+        """Files the model depends on."""
+        tables = [Path(p) for p in self.made] or data_files(self.study.derived)
+        modules = import_closure(["train"])
+        return [p.as_posix() for p in (*tables, *data_files(GATE), *modules, *self._lock())]
+
+    def _lock(self) -> list[Path]:
+        return [p for p in (Path("requirements.lock"),) if p.exists()]
 
     def chapter_parameters(self, chapter: str) -> str:
         """The chapter's own parameters as text: Snakemake runs it again when they change."""

@@ -216,13 +216,20 @@ def _failure(log: Path) -> str:
     return "\n".join([*lines, f"Snakemake stopped; its log is {log}"])
 
 
+def _model(path: Path) -> None:
+    from cryhear import bundle, train  # training loads scikit-learn, which a chapter may not need
+
+    chosen = train.study_of(path)
+    bundle.write(train.train(chosen), chosen.folder / "model")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the Snakefile's rules: ``python -m cryhear.study chapter PARAMS CHAPTER``."""
     from cryhear import book, execute
 
     parser = argparse.ArgumentParser(prog="python -m cryhear.study")
     steps = parser.add_subparsers(dest="step", required=True)
-    for name in ("chapter", "book"):
+    for name in ("chapter", "book", "model"):
         step = steps.add_parser(name)
         step.add_argument("params", type=Path)
         if name == "chapter":
@@ -231,6 +238,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.step == "chapter":
             execute.run_chapter(given.params, given.chapter)
+        elif given.step == "model":
+            _model(given.params)
         else:
             book.build(given.params.parent, given.params.parent)
     except CryhearError as error:
