@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cryhear import __version__
+from cryhear import __version__, recording_commands
 from cryhear.errors import CryhearError
 
-PARTIAL = 3
+PARTIAL = recording_commands.PARTIAL
 """Exit code when the rest was done but some recordings could not be used."""
 
 
@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _study_commands(commands)
     _corpus_commands(commands)
+    recording_commands.add(commands, _add)
     return top
 
 

@@ -426,6 +426,8 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "robustness": lambda: ((degraded(),), {"series": "representation"}),
     "robustness:codecs": lambda: ((both_sets(scored("severity", ("plain", "AMR-NB 12.2", "Opus 16", "MP3 64", "8 kHz", "4 kHz"))),), {"series": "set", "x_label": "Round trip", "chance": None}),
     "out_of_distribution": lambda: ((histogram_rows(("cries, held out", "other babies' cries", "dog", "rain", "clock", "speech"), "source", "score"),), {"threshold": 0.8}),
+    "decisions": lambda: ((frame([(1.8 * i, 1.8 * i + 2, c, q, "") for i in range(2) for c, q in zip(CLASSES, (0.1, 0.8, 0.1), strict=True)] + [(3.6, 5.6, "no answer", 1.0, "too quiet")], "start_s", "end_s", "label", "share", "reason"),), {}),
+    "gates": lambda: ((frame([(g, s, v, v - 0.1, v + 0.05, n) for g in ("logmel", "yamnet") for s, v, n in (("cries", 0.9, 400), ("other sounds", 0.2, 72))], "gate", "sounds", "passed", "low", "high", "recordings"),), {}),
     "beside_original": lambda: ((original(),), {}),
 }  # fmt: skip
 

@@ -36,6 +36,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "ceiling", "detectable", "inflation", "ladder", "null_distribution", "power_curve",
         "precision_curve",
     ),
+    "answers": ("decisions", "gates"),
     "sensitivity": (
         "beside_original", "controls", "out_of_distribution", "robustness", "specification_curve",
     ),

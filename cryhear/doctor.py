@@ -1,0 +1,124 @@
+"""What can run here, what cannot and why, and what to do about it: `cryhear doctor`, one screen."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from cryhear import __version__, bundle, gate, predict
+from cryhear.embedding import availability
+from cryhear.errors import CryhearError
+
+PACKAGES = {
+    "core": ("numpy", "scipy", "pandas", "scikit-learn", "soundfile", "soxr", "av", "safetensors"),
+    "yamnet": ("ai-edge-litert",),
+    "egemaps": ("opensmile",),
+    "hear": ("tensorflow", "huggingface-hub"),
+    "hear-pytorch": ("torch", "transformers"),
+    "mlp": ("torch", "skorch"),
+    "report": ("jupyter-book", "papermill", "snakemake", "umap-learn", "matplotlib"),
+}
+"""Packages by the extra that installs them."""
+
+HEAR = "https://huggingface.co/google/hear"
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+GIGABYTE = 1 << 30
+
+
+def report() -> str:
+    """Everything in one screen; no token is read beyond whether there is one, none is printed."""
+    sections = [
+        ("", [f"cryhear {__version__}, Python {platform.python_version()}, {sys.platform}"]),
+        ("Packages", _packages()),
+        ("Representations", _representations()),
+        ("HeAR", [hear_access()]),
+        ("For new recordings", [f"gate: {_gate()}", f"model: {_bundle()}"]),
+        ("Machine", [_machine()]),
+    ]
+    lines = []
+    for title, found in sections:
+        lines += [title] * bool(title) + [("  " if title else "") + line for line in found]
+    return "\n".join(lines)
+
+
+def installed(package: str) -> str:
+    """A package's version; '' where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _packages() -> list[str]:
+    lines = []
+    for extra, names in PACKAGES.items():
+        missing = [name for name in names if not installed(name)]
+        there = ", ".join(f"{name} {installed(name)}" for name in names if name not in missing)
+        how = "cryhear" if extra == "core" else f"cryhear[{extra}]"
+        lack = f"missing {', '.join(missing)}: pip install '{how}'" if missing else ""
+        lines.append(f"{extra:13}" + "; ".join(filter(None, [there, lack])))
+    return lines
+
+
+def _representations() -> list[str]:
+    found = availability()
+    return [
+        f"{name:13}{'runs' if here else 'cannot run'}: {what}"
+        for name, (here, what) in found.items()
+    ]
+
+
+def hear_access() -> str:
+    """Whether there is what access to HeAR's gated weights takes, and the steps to it."""
+    token = any(os.environ.get(name) for name in TOKENS) or _token_file().is_file()
+    steps = (
+        f"accept the terms at {HEAR}, then `hf auth login`, then cryhear report params/hear.yaml"
+    )
+    return ("logged in to the model hub; " if token else "not logged in to the model hub; ") + steps
+
+
+def _token_file() -> Path:
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    return Path(os.environ.get("HF_TOKEN_PATH") or home / "token")
+
+
+def _gate() -> str:
+    try:
+        chosen = gate.load("auto")
+    except CryhearError as error:
+        return f"none: {error}"
+    how = (
+        "YAMNet's own scores"
+        if chosen and chosen.name == "yamnet"
+        else "log-mel, shipped in data/gate"
+    )
+    return f"{how}, threshold {chosen.threshold:.3g}" if chosen else "none"
+
+
+def _bundle() -> str:
+    if not (predict.BUNDLE / bundle.CARD).exists():
+        return f"none yet in {predict.BUNDLE}: `cryhear train` makes it, or the first `cryhear predict`"
+    try:
+        card = bundle.read(predict.BUNDLE).card
+    except CryhearError as error:
+        return str(error)
+    auc = card["performance"]["auc_macro"]
+    return (
+        f"{predict.BUNDLE}: {card['name']}, {card['training']['recordings']} recordings, macro AUC "
+        f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f}) on infants not heard"
+    )
+
+
+def _machine() -> str:
+    free = shutil.disk_usage(Path.cwd()).free / GIGABYTE
+    lines = [f"{os.cpu_count()} cores", f"disk {free:.1f} GB free here"]
+    try:
+        pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIGABYTE
+        lines.append(f"memory {pages:.1f} GB free")
+    except (ValueError, OSError, AttributeError):
+        lines.append("memory not known on this system")
+    return ", ".join(lines)

@@ -1,0 +1,163 @@
+"""The commands for new recordings: train, predict, listen, doctor. Arguments and printing only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PARTIAL = 3
+"""Exit code when the rest was done but some recordings could not be used."""
+
+GATES = ("auto", "yamnet", "logmel", "none")
+ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
+CODES = (
+    "Exit codes: 0 done; 1 an error the message explains; 2 a wrong command line; 3 done, but some "
+    "recordings could not be used (listed at the end); 130 interrupted."
+)
+
+Add = Callable[[Any, str, Any, str, str], argparse.ArgumentParser]
+
+
+def add(commands: Any, command_of: Add) -> None:
+    """Add the four commands to the parser's."""
+    command = command_of(
+        commands, "train", _train, "train the model for new recordings and judge it by infants it has "
+        "not heard", "cryhear train --representation logmel --out results/default/model",
+    )  # fmt: skip
+    command.add_argument("--representation", help="default: logmel where the study has it")
+    command.add_argument("--params", type=Path, default=Path("params/default.yaml"), help="a study")
+    command.add_argument("--derived", type=Path, help="start from this folder of derived tables")
+    command.add_argument(
+        "--out", type=Path, default=Path("results/default/model"), help="the bundle"
+    )
+    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    _predict_arguments(
+        command_of(
+            commands, "predict", _predict, "say what a trained model answers to recordings, or why it "
+            "does not", "cryhear predict cry.wav folder/ --json",
+        )
+    )  # fmt: skip
+    _listen_arguments(
+        command_of(
+            commands, "listen", _listen, "decide about sound as it comes, every two seconds",
+            "arecord -q -f S16_LE -r 16000 -c 1 -t raw | cryhear listen - --format s16le",
+        )
+    )  # fmt: skip
+    command_of(
+        commands, "doctor", _doctor, "say what is installed and what can run", "cryhear doctor"
+    )
+
+
+def _judge_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--bundle", type=Path, help="the model; default: results/default/model, trained if missing"
+    )
+    command.add_argument(
+        "--gate", choices=GATES, default="auto", help="what refuses sounds that are no cry; auto: YAMNet "
+        "where its file is at hand, else the shipped one",
+    )  # fmt: skip
+    loud = command.add_mutually_exclusive_group()
+    loud.add_argument("--quiet", action="store_true", help="leave out clips, notes and the summary")
+    loud.add_argument("--verbose", action="store_true", help="show what was measured of each clip")
+    command.epilog = f"{command.epilog} -- {CODES}"
+
+
+def _predict_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "files", nargs="+", metavar="FILE", help="recordings, folders, or - for stdin"
+    )
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a list of objects")
+    form.add_argument("--csv", action="store_true", help="a row a recording and a row a clip")
+    _judge_arguments(command)
+
+
+def _listen_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", metavar="FILE", help="a recording, or - for standard input")
+    command.add_argument("--format", choices=ENCODINGS, help="raw sound on stdin; default: WAV")
+    command.add_argument("--rate", type=int, default=16_000, help="Hz of raw sound (16000)")
+    command.add_argument("--channels", type=int, default=1, help="channels of raw sound (1)")
+    command.add_argument(
+        "--hop", type=float, help="s between clips, above 0 to 2; default as trained"
+    )
+    command.add_argument("--json", action="store_true", help="one object a line")
+    _judge_arguments(command)
+
+
+def _train(given: argparse.Namespace) -> int:
+    from cryhear import bundle, predict, train
+
+    made = train.train(train.study_of(given.params, given.derived), given.representation)
+    bundle.write(made, given.out)
+    if not given.quiet:
+        print(f"{given.out}: {made.card['name']}. {predict.standing_note(made.card)}")
+    return 0
+
+
+def _predict(given: argparse.Namespace) -> int:
+    from cryhear import predict
+
+    judge = predict.load(given.bundle, given.gate)
+    failed: list[predict.Result] = []
+
+    def kept() -> Iterator[predict.Result]:
+        for result in predict.each(given.files, judge, progress=not given.quiet):
+            if result.failed:
+                failed.append(result)
+            yield result
+
+    if given.json:
+        lines = predict.as_json(kept())
+    elif given.csv:
+        lines = predict.as_csv(kept(), judge.bundle.classes)
+    else:
+        lines = (predict.as_text(r, not given.quiet, given.verbose) for r in kept() if not r.failed)
+    for line in lines:
+        print(line, flush=True)
+    for result in failed:
+        print(predict.as_text(result), file=sys.stderr)
+    if not given.quiet:
+        print(predict.standing_note(judge.bundle.card), file=sys.stderr)
+    return PARTIAL if failed else 0
+
+
+def _listen(given: argparse.Namespace) -> int:
+    from cryhear import pcm, predict, stream
+
+    judge = predict.load(given.bundle, given.gate)
+    listener = stream.Listener(judge, given.hop, _told)
+    if given.source == predict.STDIN:
+        form = pcm.Format(given.format, given.rate, given.channels) if given.format else None
+        decisions = stream.of_input(sys.stdin.buffer, listener, form)
+    else:
+        decisions = stream.of_file(given.source, listener)
+    try:
+        for clip, latency in decisions:
+            if given.json:
+                print(json.dumps(stream.line_of(clip, latency)), flush=True)
+            else:
+                print(predict.clip_line(clip, given.verbose), flush=True)
+    finally:
+        if not given.quiet and listener.heard_s:
+            print(
+                listener.summary(),
+                predict.standing_note(judge.bundle.card),
+                sep="\n",
+                file=sys.stderr,
+            )
+    return 0
+
+
+def _told(event: Any) -> None:
+    print(f"cryhear: {event}", file=sys.stderr, flush=True)
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from cryhear import doctor
+
+    print(doctor.report())
+    return 0
