@@ -1,9 +1,11 @@
 """Recordings in, calibrated probabilities or a reasoned refusal out: `cryhear predict`.
 
->>> from cryhear import predict
->>> judge = predict.load()
->>> predict.recording("cry.wav", judge).as_dict()["reason"]
-'no cry'
+From Python, with a model at hand or trained on first use::
+
+    from cryhear import predict
+
+    judge = predict.load()
+    predict.recording("cry.wav", judge).as_dict()["reason"]  # such as 'no cry'
 
 A recording is decoded and decided about piece by piece, by what `cryhear.stream` uses too, so that
 a file played through `cryhear listen` gets the same answers.
