@@ -12,6 +12,9 @@ import yaml
 
 from cryhear.errors import ParameterError
 
+DEEPEST = 20
+"""Deepest nesting read."""
+
 _UNREADABLE = (
     yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError
 )  # fmt: skip
@@ -34,9 +37,17 @@ def parse(text: str, where: str) -> Any:
         It is no YAML, asks for an object, or repeats a part by an alias.
     """
     try:
-        events = yaml.parse(text, Loader=yaml.SafeLoader)
-        if any(isinstance(event, yaml.AliasEvent) for event in events):
-            raise _alias(where)
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise _alias(where)
+            if depth > DEEPEST:
+                # PyYAML's time grows with the square of the depth, and its stack ends.
+                raise ParameterError(
+                    f"{where} cannot be read as YAML: nested deeper than {DEEPEST}; parameters nest 4 deep"
+                )
         return yaml.safe_load(text)
     except ParameterError:
         raise
