@@ -7,10 +7,11 @@ from snakemake.exceptions import WorkflowError
 
 from cryhear.errors import CryhearError
 from cryhear.plan import Plan
+from cryhear.values import typed
 
 settings = dict(config)
 try:
-    plan = Plan.of(settings.pop("params", "params/default.yaml"), settings).write()
+    plan = Plan.of(str(settings.pop("params", "params/default.yaml")), typed(settings)).write()
 except CryhearError as error:
     raise WorkflowError(str(error)) from None
 

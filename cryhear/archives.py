@@ -8,6 +8,7 @@ recording.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import os
 import shutil
@@ -23,12 +24,16 @@ from typing import Any
 from cryhear.audio import EXTENSIONS
 from cryhear.errors import CorpusError
 from cryhear.files import sha256_of
+from cryhear.folders import printable
 
 Downloader = Callable[[str, str, Any], None]
 """Called with an address, the file to write, and pooch's own object; pooch's protocol."""
 
 LARGEST_BYTES = 1 << 30
 """Largest archive, packed or unpacked, that is accepted, bytes."""
+
+MOST_MEMBERS = 100_000
+"""Most members of an archive: empty files count nothing in bytes and still fill a disk's index."""
 
 _CHUNK = 1 << 18
 _TIMEOUT_S = 60
@@ -170,7 +175,15 @@ def extract(packed: str | os.PathLike[str], target: Path, largest: int = LARGEST
             size = sum(member.file_size for member in members)
             if size > largest:
                 raise _unsafe(packed, f"unpacks to {size:,} bytes", f"at most {largest:,}")
+            if len(members) > MOST_MEMBERS:
+                raise _unsafe(packed, f"has {len(members):,} members", f"at most {MOST_MEMBERS:,}")
             paths = [_member_path(packed, member) for member in members]
+            files = [str(p) for p, m in zip(paths, members, strict=True) if p and not m.is_dir()]
+            folded = collections.Counter(name.casefold() for name in files)
+            if twice := [name for name in files if folded[name.casefold()] > 1]:
+                raise _unsafe(
+                    packed, f"gives {twice[0]!r} more than once", "each name once, in any case"
+                )
             for member, path in zip(members, paths, strict=True):
                 if path is not None and not member.is_dir():
                     (target / path).parent.mkdir(parents=True, exist_ok=True)
@@ -182,6 +195,7 @@ def extract(packed: str | os.PathLike[str], target: Path, largest: int = LARGEST
         zlib.error,
         EOFError,
         FileExistsError,
+        NotADirectoryError,  # a member that is a file, and others that lie below it
         NotImplementedError,
     ) as error:
         raise _unsafe(packed, f"is damaged ({error})", "a sound zip") from error
@@ -275,6 +289,7 @@ def _member_path(packed: object, member: zipfile.ZipInfo) -> PurePosixPath | Non
         or ".." in path.parts
         or "\\" in name
         or ":" in path.parts[0]
+        or printable(name) != name
     ):
         raise _unsafe(packed, f"has the member {name!r}", "relative paths below its top folder")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or member.flag_bits & 1:

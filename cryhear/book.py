@@ -9,6 +9,7 @@ Jupyter Book builds it with every warning an error. ``publish`` puts a run's cle
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import os
 import re
@@ -226,7 +227,9 @@ def provenance(chapters: Path) -> str:
         "environment": sha256_of(lock)[:12] if lock.exists() else "not locked",
         "inputs": hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:12],
     }
-    text = "; ".join(f"{name} <code>{value}</code>" for name, value in facts.items())
+    text = "; ".join(
+        f"{name} <code>{html.escape(str(value))}</code>" for name, value in facts.items()
+    )
     return f'<p class="provenance">Where this page came from: {text}.</p>'
 
 

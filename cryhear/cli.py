@@ -170,9 +170,8 @@ def _add(commands: Any, name: str, run: Any, text: str, example: str) -> argpars
 
 def overrides(settings: list[str]) -> dict[str, Any]:
     """Turn ``["exploration.seed=7"]`` into ``{"exploration.seed": 7}``; values are read as YAML."""
-    import yaml
-
     from cryhear.errors import ParameterError
+    from cryhear.values import parse
 
     chosen = {}
     for setting in settings:
@@ -181,10 +180,7 @@ def overrides(settings: list[str]) -> dict[str, Any]:
             raise ParameterError(
                 f"--set {setting!r}: expected NAME=VALUE, as in exploration.seed=7"
             )
-        try:
-            chosen[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ParameterError(f"--set {setting!r}: the value is not readable: {error}") from None
+        chosen[name] = parse(value, f"--set {name}")
     return chosen
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cryhear.errors import ParameterError
+from cryhear.values import parse
 
 
 def _odd(value: int) -> int:
@@ -45,7 +46,9 @@ Draws = Annotated[
 class Section(BaseModel):
     """A group of parameters: unknown names are errors, values are checked, nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class Source(Section):
@@ -449,6 +452,10 @@ CHAPTER_MODELS: dict[str, type[Chapter]] = {
 """The chapters in the book's order, each with the model of its parameters."""
 
 
+SHOWN = 8
+"""Mistakes told at once."""
+
+
 def load(path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) -> Study:
     """Read a study file, lay `overrides` over it, and check the whole.
 
@@ -465,13 +472,13 @@ def load(path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) 
         Naming the file, the parameter, what was found and what was expected.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = parse(Path(path).read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         known = ", ".join(p.as_posix() for p in sorted(Path("params").glob("*.yaml")))
         raise ParameterError(
             f"{path} is not there; parameter files here: {known or 'none'}"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(content, dict):
         raise ParameterError(
@@ -494,8 +501,9 @@ def check(values: dict[str, Any], model: type[BaseModel], where: str) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(problem, model) for problem in error.errors()]
-        raise ParameterError(f"{where}: " + "; ".join(lines)) from None
+        lines = [_explain(problem, model) for problem in error.errors()[:SHOWN]]
+        more = f"; and {error.error_count() - SHOWN} more" * (error.error_count() > SHOWN)
+        raise ParameterError(f"{where}: " + "; ".join(lines) + more) from None
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -513,7 +521,8 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(problem: Any, model: type[BaseModel]) -> str:
     location = ".".join(str(part) for part in problem["loc"]) or "the whole file"
-    found = repr(problem["input"])
+    # Not repr: what came may be larger than any message, or hold itself.
+    found = reprlib.repr(problem["input"])
     if len(found) > 80:
         found = found[:77] + "..."
     if problem["type"] == "extra_forbidden":

@@ -19,6 +19,8 @@ from cryhear import params
 from cryhear.chapters import CHAPTERS
 from cryhear.errors import StudyError
 from cryhear.files import existing, read_json, write_json
+from cryhear.folders import walk
+from cryhear.synth import SyntheticCorpus
 
 PACKAGE = Path(__file__).parent
 GATE = Path("data/gate")
@@ -124,16 +126,18 @@ class Plan:
         return json.dumps(self.study.chapter_parameters(chapter), sort_keys=True)
 
     def part(self, *names: str) -> str:
-        """Parts of the study's parameters as text, for the rules that depend on them."""
-        return self.study.model_dump_json(include=set(names))
+        """Digest of parts of the study's parameters, for the rules that depend on them."""
+        # Not the text: a folder's name may hold braces, which Snakemake takes for a wildcard.
+        return hashlib.sha256(self.study.model_dump_json(include=set(names)).encode()).hexdigest()
 
     def listing(self) -> str:
         """Digest of the recordings' names, sizes and dates: a new recording changes it."""
         digest = hashlib.sha256()
-        for root in map(Path, self.study.source.roots):
-            for path in sorted(p for p in root.rglob("*") if p.is_file()):
-                stat = path.stat()
-                digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        for root in self.study.source.roots:
+            for path, problem in sorted(walk(Path(os.path.realpath(root)))):
+                stat = os.lstat(path)
+                line = f"{path}\0{problem}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+                digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def book_inputs(self) -> list[str]:
@@ -149,6 +153,11 @@ class Plan:
 
 def chapters_of(study: params.Study) -> tuple[str, ...]:
     """The chapters a study runs, in order: those it names and those they read, or all there are."""
+    if not Path("Snakefile").exists() or not Path("notebooks").is_dir():
+        raise StudyError(
+            f"{Path.cwd()} holds no Snakefile and notebooks; a study runs in the project's own folder. "
+            "Go there, or clone the project first."
+        )
     there = [name for name in CHAPTERS if (Path("notebooks") / f"{name}.ipynb").exists()]
     wanted = set(study.chapters or there)
     unknown = sorted(wanted - set(there))
@@ -228,10 +237,18 @@ def _notebook_imports(notebook: Path) -> list[str]:
 
 
 def _check_source(study: params.Study) -> None:
-    folders = study.source.roots or ([study.source.derived] if study.source.derived else [])
+    source = study.source
+    folders = [*source.roots, *source.other, *([source.derived] if source.derived else [])]
     missing = [name for name in folders if not Path(name).is_dir()]
     if missing:
         raise StudyError(
             f"study {study.name!r} starts from {', '.join(missing)}, which is not a folder here. "
             "Give a folder that exists under `source`."
         )
+    if set("{}") & set(source.derived or ""):
+        raise StudyError(
+            f"source.derived is {source.derived}; expected a name without braces, which Snakemake "
+            "takes for a wildcard. Rename the folder."
+        )
+    if source.synthetic is not None:
+        params.check(source.synthetic, SyntheticCorpus, "source.synthetic")

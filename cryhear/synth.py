@@ -59,7 +59,7 @@ _GOLDEN = 0.6180339887498949  # spreads the classes evenly over infants, however
 class SyntheticCorpus(BaseModel):
     """What a synthetic corpus holds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     infants: Annotated[int, Field(ge=3, le=100_000, strict=True)] = Field(48, description="infants")
     recordings: tuple[int, int] = Field((2, 6), description="fewest and most recordings an infant")

@@ -103,9 +103,9 @@ def test_refuses_an_unknown_corpus(tmp_path):
         archives.fetch("donateacri", tmp_path)
 
 
-def _link() -> zipfile.ZipInfo:
+def _link(kind: int = stat.S_IFLNK) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo("top/link.wav")
-    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    info.external_attr = (kind | 0o777) << 16
     return info
 
 
@@ -118,8 +118,25 @@ def _link() -> zipfile.ZipInfo:
         "C:/out.wav",
         "top\\..\\out.wav",
         _link(),
+        _link(stat.S_IFIFO),
+        _link(stat.S_IFBLK),
+        "top/two\nlines.wav",
+        "top/red\x1b[31m.wav",
+        "top/\u202egnp.wav",
     ],
-    ids=["absolute", "climbs", "parent", "drive", "backslash", "link"],
+    ids=[
+        "absolute",
+        "climbs",
+        "parent",
+        "drive",
+        "backslash",
+        "link",
+        "pipe",
+        "device",
+        "line",
+        "escape",
+        "direction",
+    ],
 )
 def test_unpacks_nothing_from_an_unsafe_archive(tmp_path, member):
     packed, target = tmp_path / "bad.zip", tmp_path / "target"
@@ -143,8 +160,47 @@ def test_refuses_a_member_given_twice(tmp_path):
     target.mkdir()
     with pytest.warns(UserWarning, match="Duplicate name"):
         packed.write_bytes(_zip([("top/a.wav", b"1"), ("top/a.wav", b"2")]))
+    with pytest.raises(CorpusError, match="more than once"):
+        archives.extract(packed, target)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["top/a.wav", "top/A.WAV"], "more than once"),
+        (["top/a.wav", "other/a.wav"], "more than once"),
+        (["top/a", "top/a/b.wav"], "damaged"),
+    ],
+)
+def test_refuses_members_that_would_overwrite_each_other(tmp_path, names, says):
+    packed, target = tmp_path / "x.zip", tmp_path / "target"
+    target.mkdir()
+    packed.write_bytes(_zip(dict.fromkeys(names, b"x")))
+    with pytest.raises(CorpusError, match=says):
+        archives.extract(packed, target)
+
+
+def test_refuses_more_members_than_a_corpus_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 3)
+    packed, target = tmp_path / "x.zip", tmp_path / "target"
+    target.mkdir()
+    packed.write_bytes(_zip({f"top/{i}": b"" for i in range(4)}))
+    with pytest.raises(CorpusError, match="4 members"):
+        archives.extract(packed, target)
+    assert list(target.iterdir()) == []
+
+
+def test_a_bomb_gives_no_more_than_it_declares(tmp_path):
+    """A member that says it holds ten bytes and unpacks to a million ends as damaged."""
+    content = bytearray(_zip({"top/a.wav": bytes(10**6)}))
+    for size in (content.index(b"PK\x01\x02") + 24, 22):
+        content[size : size + 4] = (10).to_bytes(4, "little")
+    packed, target = tmp_path / "bomb.zip", tmp_path / "target"
+    target.mkdir()
+    packed.write_bytes(content)
     with pytest.raises(CorpusError, match="damaged"):
         archives.extract(packed, target)
+    assert sum(p.stat().st_size for p in target.rglob("*") if p.is_file()) <= 10
 
 
 class Server:

@@ -84,7 +84,7 @@ def test_overrides_are_read_as_yaml_and_stay_data():
         "exploration.seed": 7,
         "name": "$(rm -rf x)",
     }
-    with pytest.raises(ParameterError, match="not readable"):
+    with pytest.raises(ParameterError, match="cannot be read as YAML"):
         cli.overrides(["name=!!python/name:os.system"])
 
 
