@@ -14,8 +14,9 @@ from sklearn.model_selection import RandomizedSearchCV
 from benchmarks import bench, made, plain
 from cryhear import classical, crossvalidation, estimators, protocols, search, splits
 
-SAME = 1e-9
-"""Largest difference of a probability of the same estimator on the same rows: rounding."""
+SAME = 1e-3
+"""Largest difference of a probability: outer folds reduce float32 rows as they come, the plain pipeline
+the same rows as float64, and a weakly penalised model multiplies the difference."""
 TUNED = ("logistic_regression", "svm_rbf")
 RUNGS = ("L1", "L2", "L3")
 SEED = 42

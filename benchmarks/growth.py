@@ -22,11 +22,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from benchmarks import bench
 from cryhear.chapters import CHAPTERS
-from cryhear.files import read_table, read_vectors, write_table, write_text, write_vectors
+from cryhear.files import read_table, read_vectors, write_json, write_table, write_vectors
 
 SIZES = (100, 1_000, 10_000)
 HUGE, TAKES_HUGE = 100_000, ("01_audit", "04_exploration")
@@ -125,8 +124,8 @@ def project(folder: Path, rows: int) -> None:
     (folder / "data" / "original").symlink_to(bench.ROOT / "data" / "original")
     derived(folder / "data" / "made", rows)
     study = {"name": "growth", "source": {"derived": "data/made"}, **STUDY}
-    write_text(folder / "params" / "growth.yaml", yaml.safe_dump(study))
-    (folder / "params" / "protocol.yaml").symlink_to(bench.ROOT / "params" / "protocol.yaml")
+    write_json(folder / "results" / "growth" / "params.json", study)
+    (folder / "params").symlink_to(bench.ROOT / "params")
 
 
 def run_chapter(folder: Path, chapter: str, rows: int, limit_s: float) -> Outcome:
@@ -155,7 +154,7 @@ def execute(chapter: str) -> None:
     """Run a chapter here and print the most memory that a child of this process took, MiB."""
     from cryhear.execute import run_chapter as run
 
-    run("params/growth.yaml", chapter)
+    run("results/growth/params.json", chapter)
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 
 

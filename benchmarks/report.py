@@ -35,7 +35,11 @@ def finished(folder: Path) -> Path:
         shutil.copytree(bench.RESULTS, folder / "benchmarks" / "results")
     run = folder / "results" / "default"
     for name in CHAPTERS:
-        shutil.copytree(folder / "book" / "chapters" / name, run / name)
+        published = folder / "book" / "chapters" / name
+        if published.is_dir():
+            shutil.copytree(published, run / name)
+        else:  # a chapter newer than the published run
+            write_json(run / name / "ledger.json", {})
         write_json(run / name / "artefacts.json", {})
     (run / "html").mkdir()
     (run / "html" / "index.html").write_text("<title>finished</title>\n", encoding="utf-8")
@@ -60,7 +64,7 @@ def measure(results: bench.Results) -> None:
             "noop", times, note="cryhear report with nothing to do, a process from start to end"
         )
         planned = _snakemake(folder, "--dry-run", "mlp={dropout: [0.2, 0.6]}")
-        again = set(re.findall(rf"output: .*?/({'|'.join(CHAPTERS)})/ledger", planned))
+        again = set(re.findall(r"Job \d+: chapter (\w+)", planned))
         bench.check_same(again, expected(), "chapters that a changed dropout runs again")
         results.number("dropout_reruns", ", ".join(sorted(again)), "text")
         results.number("dropout_kept", len(CHAPTERS) - len(again), "count", n=len(CHAPTERS))
