@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
 
-.PHONY: help env report study book publish data test coverage lint clean
+.PHONY: help env report study book publish data test coverage lint bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -44,6 +44,9 @@ lint: $(STAMP) ## ruff, its formatter, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+bench: $(STAMP) ## measure speed side by side: what has no result of this code
+	@$(BIN)/python -m benchmarks --resume
 
 clean: ## take away what can be made again: books, runs, caches (not the environment)
 	rm -rf _build results .snakemake .pytest_cache .ruff_cache .mypy_cache

@@ -29,6 +29,7 @@ from cryhear.errors import StudyError
 from cryhear.files import existing, read_json, sha256_of, write_json, write_text
 
 PUBLISHED = Path("book/chapters")
+MEASURED = Path("benchmarks")
 BUILD = Path("_build")
 TABLES = ("predictions*.parquet",)
 """Of a chapter's Parquet files, those that are published: what anyone can recompute scores from."""
@@ -87,7 +88,8 @@ def stage(run: str | os.PathLike[str] | None, folder: Path) -> list[str]:
     write_text(folder / f"{GENERATED}.md", figure_index(ledgers, titles, source))
     skipped = [name for name in CHAPTERS if name not in chapters]
     write_text(folder / "_toc.yml", _dump(prune(_load("_toc.yml"), skipped)))
-    write_text(folder / "_config.yml", _dump(_configure(_load("_config.yml"), folder, skipped)))
+    unknown = [*(name.split("_", 1)[1] for name in skipped), *copy_measured(folder / "speed")]
+    write_text(folder / "_config.yml", _dump(_configure(_load("_config.yml"), folder, unknown)))
     if skipped:
         _drop_references(folder, skipped)
     _check_pages(folder)
@@ -119,6 +121,14 @@ def copy_chapters(source: Path, folder: Path) -> list[str]:
     if done:
         shutil.copyfile(existing(source / "params.json"), folder / "params.json")
     return done
+
+
+def copy_measured(folder: Path) -> list[str]:
+    """Copy what the measurements of speed found into `folder`; return those without results."""
+    if (MEASURED / "results").is_dir():
+        shutil.copytree(MEASURED / "results", folder)
+    names = sorted(path.stem for path in MEASURED.glob("[a-z]*.py"))
+    return [name for name in names if not (folder / f"{name}.json").exists()]
 
 
 def check_published(study: params.Study) -> list[str]:
@@ -208,9 +218,9 @@ def _figure_entry(chapter: str, name: str, figure: dict[str, Any]) -> list[str]:
     ]
 
 
-def _configure(config: dict[str, Any], folder: Path, skipped: list[str]) -> dict[str, Any]:
+def _configure(config: dict[str, Any], folder: Path, unknown: list[str]) -> dict[str, Any]:
     config["html"]["extra_footer"] = provenance(folder / "chapters")
-    config["sphinx"]["config"]["cryhear_skipped"] = [name.split("_", 1)[1] for name in skipped]
+    config["sphinx"]["config"]["cryhear_skipped"] = unknown
     return config
 
 

@@ -19,6 +19,44 @@ import pandas as pd
 
 from cryhear.errors import EvaluationError
 
+MOST_ROWS = 5_000
+"""Rows up to which all pairs of rows are looked at: their distances take 200 MB, and as many dots fill
+any figure."""
+
+
+def sampled(infants: Sequence[Any], seed: int = 0, most: int = MOST_ROWS) -> np.ndarray:
+    """Which rows to look at where pairs of all would be too many: those of some infants, whole.
+
+    Up to `most` rows, all of them. Beyond, infants are drawn at random until the next would be one
+    too many, and a notice says so: neighbours and pairs of an infant stay what they are, and chance
+    is computed for what was drawn.
+
+    Parameters
+    ----------
+    infants : sequence of n
+        The infant of each row.
+    seed : int
+    most : int
+
+    Returns
+    -------
+    numpy.ndarray, shape (n,), bool
+    """
+    codes, names = pd.factorize(np.asarray(infants), sort=True)
+    if len(codes) <= most:
+        return np.ones(len(codes), dtype=bool)
+    order = np.random.default_rng(seed).permutation(len(names))
+    fits = np.cumsum(np.bincount(codes)[order]) <= most
+    drawn = np.zeros(len(names), dtype=bool)
+    drawn[order[fits]] = True
+    keep = drawn[codes]
+    print(
+        f"Notice: {len(codes):,} recordings are more than all pairs are looked at of here "
+        f"({most:,}): what follows is of {keep.sum():,} recordings of {drawn.sum():,} infants drawn "
+        f"at random (seed {seed})."
+    )
+    return keep
+
 
 @dataclass(frozen=True)
 class PCA:

@@ -12,7 +12,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from cryhear.evaluate import draw_weights
-from cryhear.explore import neighbour_purity
+from cryhear.explore import neighbour_purity, sampled
 from cryhear.procedure import Reduction
 
 GAPS_S = {"within 5 minutes": 300.0, "5 minutes to a day": 86_400.0, "more than a day": np.inf}
@@ -26,7 +26,9 @@ def neighbours(X: np.ndarray, recordings: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``question``, ``n`` (recordings that could have such a neighbour), ``value``, ``chance``.
+        Of many recordings, a sample (`explore.sampled`).
     """
+    X, recordings = _looked_at(X, recordings)
     Z = Reduction.fit(X, 0.95)(X)
     infants, labels = recordings["infant"].to_numpy(), recordings["label"].to_numpy()
     asked = (
@@ -61,8 +63,9 @@ def verification(
     -------
     pandas.DataFrame
         ``gap`` ('any', and those of GAPS_S that occur), ``pairs``, ``infants``, ``value``, ``low``,
-        ``high``, ``chance``.
+        ``high``, ``chance``. Of many recordings, a sample (`explore.sampled`).
     """
+    X, recordings = _looked_at(X, recordings)
     Z = Reduction.fit(X, 0.95)(X)
     Z = Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
     i, j = np.triu_indices(len(Z), 1)
@@ -81,6 +84,11 @@ def verification(
             infants = len(set(infant[i][mine]))
             rows.append((name, int(mine.sum()), infants, float(won[mine].mean()), low, high, 0.5))
     return pd.DataFrame(rows, columns=["gap", "pairs", "infants", "value", "low", "high", "chance"])
+
+
+def _looked_at(X: np.ndarray, recordings: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    keep = sampled(recordings["infant"])
+    return X[keep], recordings[keep].reset_index(drop=True)
 
 
 def probe(

@@ -199,14 +199,15 @@ class NumRole(SphinxRole):
 
 
 def _read_ledgers(app: Sphinx, env: BuildEnvironment, _docnames: list[str]) -> None:
-    paths = sorted(Path(app.srcdir).glob(app.config.cryhear_ledgers))
+    patterns = app.config.cryhear_ledgers
+    paths = sorted(path for pattern in patterns for path in Path(app.srcdir).glob(pattern))
     env.cryhear_ledgers = [path.as_posix() for path in paths]  # type: ignore[attr-defined]
     env.cryhear_numbers = merge(paths)  # type: ignore[attr-defined]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the role and its two settings with Sphinx."""
-    app.add_config_value("cryhear_ledgers", "chapters/*/ledger.json", "env")
+    app.add_config_value("cryhear_ledgers", ["chapters/*/ledger.json"], "env")
     app.add_config_value("cryhear_skipped", [], "env")
     app.add_role("num", NumRole())
     app.connect("env-before-read-docs", _read_ledgers)

@@ -146,6 +146,7 @@ class Plan:
         pages = [p for name in ("*", "api/*") for p in Path("book").glob(name)]
         found += [p for p in sorted(pages) if p.is_file()]
         found += [p for p in sorted(Path("book/_static").rglob("*")) if p.is_file()]
+        found += sorted(Path("benchmarks/results").glob("*"))
         found += [Path("_config.yml"), Path("_toc.yml")]
         found += sorted(PACKAGE.rglob("*.py"))  # their docstrings are pages of the book
         return [p.as_posix() for p in found]

@@ -237,3 +237,21 @@ def test_published_chapters_hold_no_machine_path(root: Path) -> None:
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"(?<![\w.])/(?:home|Users|root|tmp|work)/", text), path
             assert '"papermill"' not in text, path
+
+
+def test_measurements_are_staged_and_those_without_results_are_said_to_be_missing(
+    project: Path,
+) -> None:
+    results = project / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    for name in ("__init__", "decode", "embed"):
+        (project / "benchmarks" / f"{name}.py").touch()
+    (results / "decode.json").write_text('{"chapter": "speed_decode", "numbers": {}}')
+    staged = project / "staged"
+    book.stage("results/toy", staged)
+    assert (staged / "speed" / "decode.json").exists()
+    settings = yaml.safe_load((staged / "_config.yml").read_text())["sphinx"]["config"]
+    assert "embed" in settings["cryhear_skipped"]
+    assert "decode" not in settings["cryhear_skipped"]
+    read = {p for pattern in settings["cryhear_ledgers"] for p in staged.glob(pattern)}
+    assert {"decode.json", "ledger.json"} == {path.name for path in read}

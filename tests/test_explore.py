@@ -154,3 +154,29 @@ def test_bands_become_long_and_are_averaged_by_group() -> None:
     assert list(mean["level_db"]) == [-15.0, -35.0]
     assert list(mean["n"]) == [2, 2]
     assert (mean["low"] < mean["level_db"]).all()
+
+
+def test_many_rows_are_sampled_by_whole_infants_and_it_is_said(capsys) -> None:
+    infants = np.random.default_rng(0).integers(0, 40, 300).astype(str)
+    assert explore.sampled(infants, most=300).all()
+    assert capsys.readouterr().out == ""
+    keep = explore.sampled(infants, seed=1, most=100)
+    assert 80 < keep.sum() <= 100, "an infant here has at most some 15 rows"
+    assert not set(infants[keep]) & set(infants[~keep])
+    said = capsys.readouterr().out
+    assert "300 recordings are more than" in said
+    assert f"{keep.sum()} recordings of {len(set(infants[keep]))} infants" in said
+    assert np.array_equal(keep, explore.sampled(infants, seed=1, most=100))
+    assert not np.array_equal(keep, explore.sampled(infants, seed=2, most=100))
+
+
+def test_identity_looks_at_a_sample_of_many_rows(monkeypatch) -> None:
+    from cryhear import identity
+
+    rng = np.random.default_rng(0)
+    infants = np.repeat(np.arange(40), 3)
+    X = rng.normal(size=(120, 6)) + 3 * rng.normal(size=(40, 6))[infants]
+    table = pd.DataFrame({"infant": infants, "label": "pain", "platform": "ios", "time_s": 0.0})
+    monkeypatch.setattr(explore.sampled, "__defaults__", (0, 60))
+    assert identity.verification(X, table, draws=20)["pairs"].iloc[0] == 20 * 3
+    assert identity.neighbours(X, table)["n"].iloc[0] == 60

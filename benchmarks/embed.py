@@ -1,0 +1,217 @@
+"""Embedding with stand-ins of HeAR's size, beside the bare forward pass and the original's loop.
+
+The stand-ins are ViT-L encoders with random weights (HeAR's are gated): a SavedModel with HeAR's signature,
+and a transformers ViT behind this project's front end. Work and memory are those of the real model; the
+vectors mean nothing. The bare forward pass gets clips that are ready in memory, in batches; ours reads,
+prepares, embeds and stores the recordings; the original embeds one recording's clips a call.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import bench, made
+from cryhear import audio, params, preprocess
+from cryhear.embedding import extract, load
+from cryhear.embedding.store import Store, preprocess_key
+
+CLIP = 32_000
+SETTINGS = params.Preprocess()
+BATCH_ROUNDING = 1e-3
+"""Largest relative difference of a vector in another batch: `hear.BATCH_TOLERANCE`."""
+
+LARGE = {"hidden": 1024, "layers": 24, "heads": 16, "wide": 4096}
+"""ViT-L: 303 million weights."""
+
+SMALL = {"hidden": 64, "layers": 2, "heads": 4, "wide": 128}
+
+
+def save_vit(folder: Path, size: dict[str, int]) -> Path:
+    """A transformers ViT with the shape of HeAR's release."""
+    import torch
+    from transformers import ViTConfig, ViTModel
+
+    config = ViTConfig(
+        hidden_size=size["hidden"], num_hidden_layers=size["layers"], intermediate_size=size["wide"],
+        num_attention_heads=size["heads"], image_size=[192, 128], patch_size=16, num_channels=1,
+        pooler_output_size=512,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        ViTModel(config).save_pretrained(folder)
+    return folder
+
+
+def save_hear(folder: Path, size: dict[str, int]) -> Path:
+    """A SavedModel with HeAR's signature: a spectrogram, 96 patches, a ViT, a pooled vector of 512."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    rng = tf.random.Generator.from_seed(0)
+    h, heads = size["hidden"], size["heads"]
+
+    def weight(*shape: int) -> tf.Variable:
+        return tf.Variable(rng.normal(shape, stddev=0.02))
+
+    class Encoder(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patch, self.head = weight(256, h), weight(h, 512)
+            self.layers = [
+                [weight(h, 3 * h), weight(h, h), weight(h, size["wide"]), weight(size["wide"], h)]
+                for _ in range(size["layers"])
+            ]
+
+        @tf.function(input_signature=[tf.TensorSpec([None, CLIP], tf.float32, name="x")])
+        def serve(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            spectrum = tf.abs(tf.signal.stft(tf.pad(x, [[0, 0], [0, 300]]), 255, 167, 256))
+            image = tf.math.log(spectrum[:, :192, :128] + 1e-3)
+            patches = tf.reshape(image, [-1, 12, 16, 8, 16])
+            z = tf.reshape(tf.transpose(patches, [0, 1, 3, 2, 4]), [-1, 96, 256]) @ self.patch
+            for qkv, out, up, down in self.layers:
+                z += _attention(_normal(z) @ qkv, heads) @ out
+                z += tf.nn.gelu(_normal(z) @ up) @ down
+            return {"output_0": tf.reduce_mean(_normal(z), axis=1) @ self.head}
+
+    def _normal(z: tf.Tensor) -> tf.Tensor:
+        mean, variance = tf.nn.moments(z, axes=[-1], keepdims=True)
+        return (z - mean) * tf.math.rsqrt(variance + 1e-6)
+
+    def _attention(z: tf.Tensor, heads: int) -> tf.Tensor:
+        z = tf.transpose(tf.reshape(z, [-1, 96, 3, heads, h // heads]), [2, 0, 3, 1, 4])
+        q, k, v = z[0], z[1], z[2]
+        a = tf.nn.softmax(tf.matmul(q, k, transpose_b=True) / np.sqrt(h // heads))
+        return tf.reshape(tf.transpose(tf.matmul(a, v), [0, 2, 1, 3]), [-1, 96, h])
+
+    module = Encoder()
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    return folder
+
+
+def ours(paths: list[Path], backend: Any, folder: Path) -> np.ndarray:
+    """Read, prepare, embed and store; the vectors in the order of their keys."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        store = Store(place, backend, preprocess_key(SETTINGS))
+        failed = extract.embed_recordings(
+            made.listed(paths), backend, SETTINGS, store, progress=False
+        )
+        bench.check_same(len(failed), 0, "recordings that failed")
+        return store.read()[1]
+
+
+def bare(clips: np.ndarray, backend: Any, batch: int) -> np.ndarray:
+    """The forward pass on clips in memory."""
+    parts = [backend._forward(clips[i : i + batch].copy()) for i in range(0, len(clips), batch)]
+    return np.concatenate(parts)
+
+
+def looped(paths: list[Path], backend: Any) -> np.ndarray:
+    """The original's loop: a recording's clips a call."""
+    parts = [
+        backend._forward(preprocess.run(audio.decode(path).samples, SETTINGS)[1]) for path in paths
+    ]
+    return np.concatenate(parts)
+
+
+def throughput(results: bench.Results, key: str, backend: Any, folder: Path) -> None:
+    """Ours beside the bare forward pass at its best batch, and beside the original's loop."""
+    count, repeats = (2, 1) if results.quick else (8, 3)
+    paths = made.recordings(folder / "recordings", count, 7.0, 16_000)
+    clips = np.concatenate([preprocess.run(audio.decode(p).samples, SETTINGS)[1] for p in paths])
+    sizes = (backend.batch_size,) if results.quick else (4, 8, 16)
+    bare(clips[:4], backend, 4)
+    times = {b: bench.timed(partial(bare, clips, backend, b))[0] for b in sizes}
+    best = min(times, key=times.__getitem__)
+    found = bench.pair(
+        lambda: ours(paths, backend, folder), lambda: bare(clips, backend, best), repeats, False
+    )
+    bench.check_close(found.our_output, found.their_output, BATCH_ROUNDING, f"{key}: vectors")
+    what = f"{len(clips)} clips of {count} recordings; the bare pass at batches of {best}"
+    results.ratio(f"{key}_bare", found, note=what)
+    results.number(
+        f"{key}_clip", float(np.median(found.ours)) / len(clips), "seconds", note="a clip"
+    )
+    loop = bench.pair(
+        lambda: ours(paths, backend, folder), lambda: looped(paths, backend), repeats, False
+    )
+    bench.check_close(loop.our_output, loop.their_output, BATCH_ROUNDING, f"{key}: vectors")
+    results.ratio(f"{key}_loop", loop, note="the original's loop, a recording's clips a call")
+
+
+def peak_memory(results: bench.Results, folder: Path) -> None:
+    """Peak memory of a process that embeds 100 and 10,000 recordings with a cheap backend."""
+    paths = made.recordings(folder / "few", 20, 2.5, 16_000)
+    peaks = {}
+    for count in (10, 100) if results.quick else (100, 10_000):
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.embed",
+            "--peak",
+            str(count),
+            str(paths[0].parent),
+        ]
+        done = subprocess.run(command, cwd=bench.ROOT, capture_output=True, text=True, check=True)
+        peaks[count] = float(done.stdout.split()[-1])
+        results.number(
+            f"peak_{len(peaks)}",
+            round(peaks[count]),
+            "count",
+            n=count,
+            note="MiB, peak of the process",
+        )
+    few, many = peaks.values()
+    results.number(
+        "peak_growth", many / few, "ratio", note=f"peak at {max(peaks)} over {min(peaks)}"
+    )
+
+
+def embed_many(count: int, folder: Path) -> float:
+    """Embed `count` recordings (the files of a folder over and over); the process's peak, MiB."""
+    import resource
+
+    paths = sorted(folder.glob("*.wav"))
+    backend = load("logmel")
+    with tempfile.TemporaryDirectory() as place:
+        store = Store(place, backend, preprocess_key(SETTINGS))
+        table = made.listed([paths[i % len(paths)] for i in range(count)])
+        extract.embed_recordings(table, backend, SETTINGS, store, progress=False)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(results: bench.Results) -> None:
+    """Measure both stand-ins, then memory."""
+    size = SMALL if results.quick else LARGE
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        backend = load(
+            "hear", path=save_hear(folder / "tensorflow", size), num_threads=os.cpu_count()
+        )
+        throughput(results, "tensorflow", backend, folder)
+        del backend
+        gc.collect()
+        backend = load(
+            "hear-pytorch",
+            path=save_vit(folder / "pytorch", size),
+            num_threads=os.cpu_count(),
+            device="cpu",
+        )
+        throughput(results, "pytorch", backend, folder)
+        del backend
+        peak_memory(results, folder)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--peak"]:
+        print(embed_many(int(sys.argv[2]), Path(sys.argv[3])))
+    else:
+        raise SystemExit(bench.run("embed", measure))
