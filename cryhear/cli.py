@@ -100,9 +100,6 @@ def _study_commands(commands: Any) -> None:
         "--run", type=Path, help="build this run's book instead, e.g. results/default"
     )
     command.add_argument("--out", type=Path, default=Path("_build"), help="where to build")
-    command = _add(commands, "pdf", _pdf, "print the whole book to one PDF", "cryhear pdf")
-    command.add_argument("--run", type=Path, help="print this run's book instead")
-    command.add_argument("--out", type=Path, default=Path("_build"), help="where to put it")
     command = _add(
         commands,
         "publish",
@@ -205,13 +202,6 @@ def _book(given: argparse.Namespace) -> int:
     from cryhear import book
 
     print(book.build(given.run, given.out))
-    return 0
-
-
-def _pdf(given: argparse.Namespace) -> int:
-    from cryhear import printing
-
-    print(printing.pdf(given.run, given.out))
     return 0
 
 
