@@ -18,7 +18,10 @@ from cryhear import bundle
 from cryhear.errors import BundleError, ParameterError
 
 FOLDER = Path(__file__).parents[1] / "data" / "gate"
-"""Where the shipped gate lies: in the repository, beside the package."""
+"""Where the shipped gate lies: in the repository, beside the package.
+
+:meta hide-value:
+"""
 
 CLASSES = ("other", "cry")
 CRYING = (19, 20)
