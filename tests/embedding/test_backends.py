@@ -14,7 +14,8 @@ from cryhear.errors import RepresentationError
 
 BATCHING = 4e-5
 """Largest difference of a vector with the batch around it, relative to the vectors' own spread:
-float32 kernels sum in another order (4e-6 seen in TensorFlow, 1.1e-5 in PyTorch, by processor). A clip's neighbours differ by 1."""
+float32 kernels sum in another order (4e-6 seen in TensorFlow, 1.1e-5 in PyTorch, by processor).
+A clip's neighbours differ by 1."""
 
 OPTIONS = {
     "hear": ("hear_folder", "path"),
