@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cryhear import preprocess
 from cryhear.audio import CLIPPED_AT
-from cryhear.bundle import Bundle
+from cryhear.bundle import CARD, Bundle
+from cryhear.card import LEVELS, number, settings
 from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
 from cryhear.errors import ParameterError
 from cryhear.gate import Gate
@@ -138,8 +139,15 @@ class Judge:
         self.gate = gate
         self.backend = backend or load(bundle.card["representation"]["name"])
         bundle.check_backend(self.backend)
-        self.settings = SimpleNamespace(**bundle.card["preprocess"])
-        self.limits = bundle.card["limits"]
+        self.settings = settings(bundle.card)
+        place = (bundle.folder or Path()) / CARD
+        self.limits = {
+            name: number(bundle.card, "limits", name, path=place)
+            for name in ("silence_dbfs", "clipped_share")
+        }
+        self.farthest = {
+            level: number(bundle.card, "limits", level, "distance", path=place) for level in LEVELS
+        }
         self._same_clip = gate is not None and vars(gate.preprocess) == vars(self.settings)
         embedding = (self.backend.name, self.backend.version)
         self._same_vector = (
@@ -210,7 +218,7 @@ class Judge:
                 return NO_CRY
         away = float(self.bundle.distance(vector[None])[0])
         measured["distance"] = round(away, 3)
-        return UNLIKE if away > self.limits["clip"]["distance"] else ""
+        return UNLIKE if away > self.farthest["clip"] else ""
 
     def named(self, p: np.ndarray) -> dict[str, float]:
         """Probabilities by class, to six digits."""
@@ -253,7 +261,7 @@ class Recording:
         mean = (self._sum / self._answered).astype(np.float32)[None]
         away = float(self.judge.bundle.distance(mean)[0])
         whole = Clip(0.0, measured={"distance": round(away, 3)})
-        if away > self.judge.limits["recording"]["distance"]:
+        if away > self.judge.farthest["recording"]:
             whole.reason = UNLIKE
             return whole
         whole.probabilities = self.judge.named(self.judge.bundle.probabilities(mean)[0])

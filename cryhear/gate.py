@@ -9,12 +9,12 @@ sounds neither was fitted to; the numbers are in the shipped card (`cryhear.gate
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
 
 from cryhear import bundle
+from cryhear.card import number, settings
 from cryhear.errors import BundleError, ParameterError
 
 FOLDER = Path(__file__).parents[1] / "data" / "gate"
@@ -63,8 +63,8 @@ class LogMelGate:
         from cryhear.embedding import load
 
         self.bundle = bundle.read(folder)
-        self.preprocess = SimpleNamespace(**self.bundle.card["preprocess"])
-        self.threshold = float(self.bundle.card["limits"]["clip"]["logmel"])
+        self.preprocess = settings(self.bundle.card)
+        self.threshold = number(self.bundle.card, "limits", "clip", "logmel")
         self._backend = load("logmel")
         self.bundle.check_backend(self._backend)
         self.representation = (self._backend.name, self._backend.version)
@@ -85,8 +85,8 @@ class YAMNetGate:
         from cryhear.embedding import load
 
         card = bundle.read(folder).card
-        self.preprocess = SimpleNamespace(**card["preprocess"])
-        self.threshold = float(card["limits"]["clip"]["yamnet"])
+        self.preprocess = settings(card)
+        self.threshold = number(card, "limits", "clip", "yamnet")
         self._backend: Any = load("yamnet")
 
     def score(self, clip: np.ndarray, vector: np.ndarray | None = None) -> float:

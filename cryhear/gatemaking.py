@@ -23,7 +23,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryhear import __version__, audio, bundle, clipwise, corpora, gate, linear, params, perturb
+from cryhear import (
+    __version__,
+    audio,
+    bundle,
+    card,
+    clipwise,
+    corpora,
+    gate,
+    linear,
+    params,
+    perturb,
+)
 from cryhear.derived import Derived
 from cryhear.embedding import load
 from cryhear.embedding.base import SAMPLE_RATE
@@ -253,7 +264,7 @@ def _card(
     as_it_is = {"temperature": 1.0, "bias": [0.0, 0.0]}
     groups = trained.clips.groupby("kind")["group"].nunique()
     return {
-        "format": bundle.FORMAT, "name": "gate", "cryhear": __version__, "classes": list(gate.CLASSES),
+        "format": card.FORMAT, "name": "gate", "cryhear": __version__, "classes": list(gate.CLASSES),
         "representation": {"name": "logmel", "version": backend.version, "dimension": backend.dimension},
         "preprocess": SETTINGS.model_dump(mode="json"),
         "procedure": made.card["procedure"],

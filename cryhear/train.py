@@ -26,7 +26,8 @@ from cryhear import (
     splits,
     trials,
 )
-from cryhear.bundle import FORMAT, Bundle
+from cryhear.bundle import Bundle
+from cryhear.card import FORMAT
 from cryhear.derived import Derived, StudySet
 from cryhear.errors import StudyError
 from cryhear.estimand import Plan

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
+import tracemalloc
+from dataclasses import replace
 from types import SimpleNamespace
 
 import made_bundle
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from cryhear import bundle
+from cryhear import card as cards
 from cryhear.errors import BundleError
 
 EXACT = 1e-12
@@ -34,7 +38,7 @@ def weights_of(folder):
 def test_what_is_read_answers_as_what_was_written(made, folder):
     X = np.random.default_rng(1).normal(size=(5, 320)).astype(np.float32)
     read = bundle.read(folder)
-    for level in bundle.LEVELS:
+    for level in cards.LEVELS:
         p = read.probabilities(X, level)
         np.testing.assert_allclose(p, made.probabilities(X, level), atol=EXACT)
         np.testing.assert_allclose(p.sum(axis=1), 1, atol=EXACT)
@@ -75,13 +79,87 @@ def test_a_missing_file_and_another_layout_are_named(folder, made, tmp_path):
 
 
 def test_a_card_cannot_lead_out_of_its_folder(folder):
-    card = json.loads((folder / bundle.CARD).read_text())
-    card.pop("card_sha256")
-    card["weights"]["file"] = "../../etc/passwd"
-    text = bundle._text({**card, "card_sha256": bundle._digest(card)})
-    (folder / bundle.CARD).write_bytes(text)
-    with pytest.raises(BundleError, match=r"weights\.file"):
+    for place in ("../../etc/passwd", "/etc/passwd", "weights-0123456789ab.safetensors/../../x"):
+        made_bundle.rewrite(folder, lambda card, place=place: card["weights"].update(file=place))
+        with pytest.raises(BundleError, match=r"weights\.file"):
+            bundle.read(folder)
+
+
+def test_two_cards_with_right_digests_cannot_be_swapped(folder, made, tmp_path):
+    other = bundle.write(replace(made, coef=made.coef + 1), tmp_path / "other")
+    (folder / bundle.CARD).write_bytes((other / bundle.CARD).read_bytes())
+    with pytest.raises(BundleError, match="cannot be read"):
+        bundle.read(folder)  # the card names weights that are not there
+    weights_of(folder).rename(folder / weights_of(other).name)
+    with pytest.raises(BundleError, match="was altered or damaged: SHA-256"):
         bundle.read(folder)
+
+
+def test_what_is_no_file_is_not_opened(folder, tmp_path):
+    """A pipe would wait for ever, a device has no end: the test itself would not."""
+    whole = (folder / bundle.CARD).read_bytes()
+    for name in (bundle.CARD, weights_of(folder).name):
+        path, kept = folder / name, (folder / name).read_bytes()
+        for make in (os.mkfifo, lambda p: p.symlink_to("/dev/zero"), lambda p: p.mkdir()):
+            path.unlink()
+            make(path)
+            with pytest.raises(BundleError, match="not a file"):
+                bundle.read(folder)
+            path.rmdir() if path.is_dir() else path.unlink()
+            path.write_bytes(kept)
+        path.unlink()
+        path.symlink_to(path)
+        with pytest.raises(BundleError):
+            bundle.read(folder)  # a link to itself
+        path.unlink()
+        path.write_bytes(kept)
+    assert (folder / bundle.CARD).read_bytes() == whole
+    bundle.read(folder)
+
+
+def test_a_file_too_large_is_refused_before_it_is_read(folder):
+    """Sparse files of a terabyte: reading either would end the process."""
+    for name in (bundle.CARD, weights_of(folder).name):
+        kept = (folder / name).read_bytes()
+        with open(folder / name, "r+b") as handle:
+            handle.truncate(1 << 40)
+        tracemalloc.start()
+        with pytest.raises(BundleError, match="at most"):
+            bundle.read(folder)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1 << 20
+        (folder / name).write_bytes(kept)
+
+
+def test_arrays_of_another_kind_are_refused(folder, made):
+    from safetensors.numpy import save
+
+    arrays = {name: np.asarray(a, np.float32) for name, a in bundle._arrays(made).items()}
+    flat, lost = replace(made, spread=0 * made.spread), replace(made, coef=np.nan * made.coef)
+    for hostile, says in (
+        (arrays, "float32"),
+        ({"mean": np.zeros(3)}, "shapes"),
+        (bundle._arrays(flat), "above 0"),
+        (bundle._arrays(lost), "not finite"),
+    ):
+        data = save(hostile)
+        digest = hashlib.sha256(data).hexdigest()
+        named = {"file": f"weights-{digest[:12]}.safetensors", "sha256": digest}
+        (folder / named["file"]).write_bytes(data)
+        made_bundle.rewrite(folder, lambda card, named=named: card.update(weights=named))
+        with pytest.raises(BundleError, match=says):
+            bundle.read(folder)
+
+
+def test_a_card_that_json_cannot_hold_is_refused(folder):
+    whole = (folder / bundle.CARD).read_text()
+    for hostile in (whole.replace("1.5", "NaN", 1), whole.replace("1.5", "1e999", 1),
+                    '{"format": 1, "name": ' + "[" * 5000 + "]" * 5000 + "}",
+                    '{"format": ' + "1" * 5000 + "}"):  # fmt: skip
+        (folder / bundle.CARD).write_text(hostile)
+        with pytest.raises(BundleError):
+            bundle.read(folder)
 
 
 def test_a_backend_of_another_version_is_refused(made):
@@ -94,8 +172,7 @@ def test_a_backend_of_another_version_is_refused(made):
 
 def test_writing_again_leaves_one_bundle(made, folder):
     changed = made_bundle.make(name="second")
-    object.__setattr__(changed, "coef", changed.coef + 1)
-    bundle.write(changed, folder)
+    bundle.write(replace(changed, coef=changed.coef + 1), folder)
     assert bundle.read(folder).card["name"] == "second"
     assert len(list(folder.iterdir())) == 2
 
@@ -106,7 +183,7 @@ def test_an_interrupted_write_keeps_the_old_bundle(made, folder, monkeypatch):
 
     monkeypatch.setattr(bundle, "_text", stop)
     changed = made_bundle.make(name="second")
-    object.__setattr__(changed, "coef", changed.coef + 1)
+    changed = replace(changed, coef=changed.coef + 1)
     with pytest.raises(KeyboardInterrupt):
         bundle.write(changed, folder)
     monkeypatch.undo()
