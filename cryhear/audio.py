@@ -194,27 +194,22 @@ def blocks(
     Raises
     ------
     AudioError
-        As `decode`; or the recording is damaged beyond its start in a way only libsndfile sees.
+        As `decode`.
     """
     path = Path(path)
     _check_file(path)
-    begun = False
+    pieces = _Pieces(path, sample_rate, limit_s)
     try:
         with soundfile.SoundFile(path) as file:
-            for piece in _mono(path, soundfile_blocks(file), sample_rate, limit_s):
-                begun = True
-                yield piece
-    except soundfile.SoundFileError as error:
-        if begun:
-            raise refused(
-                path, f"damaged ({error})", "a whole recording", "copy it again"
-            ) from None
+            yield from pieces.of(soundfile_blocks(file))
+    except soundfile.SoundFileError:
         with pyav_container(path) as container:
-            yield from _mono(path, pyav_blocks(path, container), sample_rate, limit_s)
+            yield from pieces.of(pyav_blocks(path, container))
     except OSError as error:
         raise refused(
             path, f"cannot be read ({error.strerror})", "a readable file", "check its permissions"
         ) from error
+    yield pieces.rest()
 
 
 class Mono:
@@ -316,25 +311,50 @@ def _gather(
     return Decoded(np.ascontiguousarray(samples[:, 0] if mono else samples), rate, info)
 
 
-def _mono(path: Path, source: Blocks, sample_rate: int, limit_s: float) -> Iterator[np.ndarray]:
-    """Blocks of shape (n, channels), checked, mixed and resampled as they come: (m,) each."""
-    header, blocks = source
-    _check_header(path, header)
-    mono, frames = Mono(header.sample_rate, sample_rate), 0
-    for block in blocks:
-        frames += len(block)
-        loudest = float(np.abs(block).max(initial=0))
-        _check_block(path, block, loudest, frames / header.sample_rate, limit_s)
-        yield mono.push(block)
-    if not frames:
-        raise refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
-    yield mono.push(np.zeros((0, header.channels), np.float32), last=True)
+class _Pieces:
+    """A recording's mono pieces, from one reader and, where that gives up, on from another."""
+
+    def __init__(self, path: Path, sample_rate: int, limit_s: float) -> None:
+        self._path, self._rate, self._limit_s = path, sample_rate, limit_s
+        self._frames = 0
+        self._mono: Mono | None = None
+
+    def of(self, source: Blocks) -> Iterator[np.ndarray]:
+        """Blocks of shape (n, channels), checked, mixed and resampled as they come: (m,) each."""
+        header, blocks = source
+        _check_header(self._path, header)
+        mono = self._mono = self._mono or Mono(header.sample_rate, self._rate)
+        passed = self._frames
+        for block in blocks:
+            fresh, passed = block[passed:], max(0, passed - len(block))
+            self._frames += len(fresh)
+            loudest = float(np.abs(fresh).max(initial=0))
+            _check_block(
+                self._path, fresh, loudest, self._frames / header.sample_rate, self._limit_s
+            )
+            yield mono.push(fresh)
+
+    def rest(self) -> np.ndarray:
+        """What the resampler still holds, after the last block."""
+        if not self._frames or self._mono is None:
+            raise refused(
+                self._path, "no samples (truncated?)", "sound after the header", "fetch it again"
+            )
+        return self._mono.push(np.zeros((0, 1), np.float32), last=True)
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
+    try:
+        there, pipe = path.is_file(), path.is_fifo()
+        empty = there and path.stat().st_size == 0
+    except (OSError, ValueError) as error:  # a name that is too long, a folder closed to us
+        reason = getattr(error, "strerror", None) or error
+        raise refused(path, f"cannot be read ({reason})", "a file", "check its name") from error
+    if pipe:
+        raise refused(path, "a pipe", "a file", "send it to standard input, and give - instead")
+    if not there:
         raise refused(path, "not a file", "a recording", "check the path")
-    if path.stat().st_size == 0:
+    if empty:
         raise refused(path, "empty (0 bytes)", "a recording", "copy or download it again")
 
 

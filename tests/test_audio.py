@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -23,6 +24,8 @@ PADDING = 4 * 1024
 LEVEL_TOLERANCE = 0.05
 # Resampling and 16-bit storage move a sample of a 0.5 tone by well under a thousandth.
 SAMPLE_TOLERANCE = 1e-3
+# A resampler that is fed other pieces may round a float32 sample near 1 once more.
+BLOCK_TOLERANCE = 1e-6
 
 
 @pytest.fixture
@@ -317,3 +320,94 @@ def test_decodes_the_real_corpus(corpora, pattern, codec, rate):
         assert (decoded.source.codec, decoded.source.sample_rate) == (codec, rate)
         assert np.isfinite(decoded.samples).all()
         assert abs(len(decoded.samples) - decoded.source.duration_s * RATE) <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels"),
+    [("a.wav", RATE, 1), ("a.wav", 44_100, 2), ("a.flac", 8_000, 1), ("a.ogg", 48_000, 2)],
+)
+def test_blocks_join_to_what_decode_gives(tmp_path, name, rate, channels):
+    rng = np.random.default_rng(0)
+    x = 0.1 * rng.normal(size=(5 * rate, channels)).astype(np.float32)
+    soundfile.write(tmp_path / name, x, rate)
+    pieces = list(audio.blocks(tmp_path / name))
+    assert all(piece.ndim == 1 and piece.dtype == np.float32 for piece in pieces)
+    whole = audio.decode(tmp_path / name).samples
+    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=BLOCK_TOLERANCE)
+    assert np.abs(whole).max() > 1000 * BLOCK_TOLERANCE
+
+
+def test_blocks_of_what_ffmpeg_reads_join_to_what_decode_gives(tmp_path, sine):
+    path = encode(tmp_path / "a.caf", sine, "adpcm_ima_qt", "caf")
+    np.testing.assert_array_equal(
+        np.concatenate(list(audio.blocks(path))), audio.decode(path).samples
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "not a file"),
+        ("empty", "empty"),
+        ("text", "not audio"),
+        ("playlist", "not audio"),
+        ("no samples", "no samples"),
+        ("NaN", "NaN or infinite"),
+        ("rate", "2000000000 Hz"),
+    ],
+)
+def test_blocks_refuse_and_say_why(tmp_path, sine, kind, says):
+    path = _broken(tmp_path, kind, sine)
+    with pytest.raises(AudioError, match=says) as caught:
+        list(audio.blocks(path))
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_blocks_of_silence_are_silent(tmp_path, sine):
+    """A stream may be silent; what to make of it is not the decoder's to say."""
+    path = _broken(tmp_path, "silent", sine)
+    assert not np.concatenate(list(audio.blocks(path))).any()
+
+
+@pytest.mark.parametrize("rate", [RATE, 22_050])
+def test_blocks_of_a_cut_file_are_what_decode_still_reads(tmp_path, sine, rate):
+    """libsndfile gives up a cut FLAC in its middle; FFmpeg reads on."""
+    for name in ("a.flac", "a.ogg", "a.mp3", "a.wav"):
+        soundfile.write(tmp_path / name, np.tile(sine, 8), rate)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) * 2 // 3])
+        expected = audio.decode(tmp_path / name).samples
+        got = np.concatenate(list(audio.blocks(tmp_path / name)))
+        assert len(got) == len(expected) > 3 * LENGTH
+        np.testing.assert_allclose(got, expected, atol=BLOCK_TOLERANCE)
+
+
+def test_blocks_stop_at_the_limit(tmp_path, sine):
+    soundfile.write(tmp_path / "a.wav", np.tile(sine, 4), RATE)
+    with pytest.raises(AudioError, match="longer than 3 s"):
+        list(audio.blocks(tmp_path / "a.wav", limit_s=3.0))
+
+
+def test_memory_stays_flat_while_a_long_file_is_read(tmp_path):
+    """Ten minutes of sound are 38 MB as float32; a block and its resampling are 1 MB."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(8_000 * 600, np.int16), 8_000)
+    tracemalloc.start()
+    total = sum(len(piece) for piece in audio.blocks(tmp_path / "a.wav"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total == 600 * RATE
+    assert peak < 4 * 2**20
+
+
+def test_a_name_that_no_disk_takes_is_refused():
+    for name in ("x" * 300 + ".wav", "a\0b.wav"):
+        for read in (audio.decode, lambda path: list(audio.blocks(path))):
+            with pytest.raises(AudioError, match=r"not a file|cannot be read"):
+                read(name)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    for read in (audio.decode, lambda path: list(audio.blocks(path))):
+        with pytest.raises(AudioError, match="a pipe; expected a file; send it to standard input"):
+            read(tmp_path / "pipe.wav")
