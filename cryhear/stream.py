@@ -84,6 +84,7 @@ class Listener:
         hop = self.judge.hop if self.hop_s is None else round(self.hop_s * SAMPLE_RATE)
         self._cutter = Cutter(hop)
         self._silent = 0
+        self._damaged = False
 
     @property
     def heard_s(self) -> float:
@@ -105,15 +106,25 @@ class Listener:
             yield self._decided(start, clip, arrived)
 
     def report(self, event: Event) -> None:
-        """Count an event and pass it on."""
+        """Count an interruption and pass it on."""
         self.events += 1
         self.on_event(event)
 
+    def sound(self, block: np.ndarray) -> np.ndarray:
+        """The block, of any shape, with samples that are no sound made silent; reports their start."""
+        fine = np.isfinite(block) & (np.abs(block) <= LOUDEST)
+        before, self._damaged = self._damaged, not fine.all()
+        if self._damaged and not before:
+            # Once for a run of such blocks: hours of them are one interruption.
+            self.report(Event("samples that are no numbers", self.heard_s))
+        return np.where(fine, block, np.float32(0)) if self._damaged else block
+
     def summary(self) -> str:
         """How it went: clips, answers, events, latency and real-time factor."""
+        many = "" if self.events == 1 else "s"
         lines = [
             f"{self.heard_s:.1f} s of sound, {self.clips} clips, {self.answered} answered, "
-            f"{self.events} interruptions"
+            f"{self.events} interruption{many}"
         ]
         if self.latencies:
             median, high = np.percentile(list(self.latencies), (50, 95)) * 1000
@@ -204,20 +215,11 @@ def of_input(
         whole = len(data) - len(data) % form.width
         if whole < len(data):
             listener.report(Event("ended within a sample", listener.heard_s))
-        yield from listener.push(mono.push(_sound(form.samples(data[:whole]), listener)))
+        yield from listener.push(mono.push(listener.sound(form.samples(data[:whole]))))
     yield from listener.push(mono.push(np.zeros((0, form.channels), np.float32), last=True))
     yield from listener.finish()
     if not listener.heard_s:
         raise AudioError("standard input held no sound; check what writes the stream")
-
-
-def _sound(block: np.ndarray, listener: Listener) -> np.ndarray:
-    """The block with samples that are no sound made silent."""
-    fine = np.isfinite(block) & (np.abs(block) <= LOUDEST)
-    if fine.all():
-        return block
-    listener.report(Event("samples that are no numbers", listener.heard_s))
-    return np.where(fine, block, np.float32(0))
 
 
 class _Incoming:
@@ -258,7 +260,9 @@ class _Incoming:
             self._listener.report(Event("no input, waiting", self._listener.heard_s))
         block = self._blocks.get()
         waited = time.perf_counter() - since
-        self._listener.report(Event("input goes on after a stall", self._listener.heard_s, waited))
+        # The end of an interruption is told, not counted.
+        kind = "input goes on after a stall" if block else "input ended after a stall"
+        self._listener.on_event(Event(kind, self._listener.heard_s, waited))
         return block
 
 
