@@ -8,6 +8,7 @@ is ever replaced by an experiment.
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import math
 import time
@@ -213,6 +214,7 @@ class Run:
         suffix = "png" if dense else "svg"
         path = self.folder / "figures" / f"{name}.{suffix}"
         metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+        _as_written(figure)
         with atomic(path) as temporary:
             figure.savefig(
                 temporary, format=suffix, metadata=metadata, dpi=160, bbox_inches="tight"
@@ -237,7 +239,8 @@ class Run:
         }
         shown = table.style.format(_cell, escape="html", na_rep="").hide(axis="index")
         # A style's element ids are random unless named, and would change the page at every run.
-        return shown.set_uuid(name).set_caption(caption)
+        shown = shown.format_index(escape="html", axis="columns").set_uuid(name)
+        return shown.set_caption(html.escape(caption, quote=False))
 
     def close(self) -> None:
         """Write the ledger (last, so that a ledger means a finished chapter) and the timing beside it."""
@@ -266,6 +269,16 @@ def _cell(value: Any) -> Any:
     if value == round(value) or abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def _as_written(figure: Figure) -> None:
+    """Set names with dollar signs as they are: matplotlib would typeset what stands between two."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        # Matplotlib's own labels of a logarithmic axis are mathematics on purpose.
+        if "$" in text.get_text() and r"\mathdefault" not in text.get_text():
+            text.set_parse_math(False)
 
 
 def _show(path: Path, name: str) -> None:

@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 
 from cryhear import audio, bundle, folders, gate
+from cryhear.card import number
 from cryhear.decision import Clip, Cutter, Judge, Recording
-from cryhear.errors import AudioError, CryhearError
+from cryhear.errors import AudioError, BundleError, CryhearError
 from cryhear.folders import printable
 
 BUNDLE = Path("results/default/model")
@@ -103,6 +104,11 @@ def load(folder: str | os.PathLike[str] | None = None, gate_choice: str = "auto"
 
 
 def _first_use() -> None:
+    if not STUDY.exists():
+        raise BundleError(
+            f"no model in {BUNDLE}, and no {STUDY} to train one from; expected to be in a clone of the "
+            "repository. Go there, or name a model's folder with --bundle"
+        )
     print(
         f"No model yet: training the default study's once, into {BUNDLE} (under a minute) ...",
         file=sys.stderr, flush=True,
@@ -289,15 +295,19 @@ def _cells(file: str, start: str, clip: Clip, classes: list[str], seconds: str) 
 
 
 def _row(cells: list[str]) -> str:
+    # The writer quotes a cell that holds the end of a line, so it must be told what that is.
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(cells)
-    return buffer.getvalue()
+    csv.writer(buffer).writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 def standing_note(card: dict[str, Any]) -> str:
     """What must be read with every answer: no diagnosis, and how good the model is."""
-    auc = card["performance"]["auc_macro"]
+    value, low, high, chance = (
+        number(card, "performance", "auc_macro", part)
+        for part in ("value", "low", "high", "chance")
+    )
     return (
-        f"{card['note']} On infants it had never heard this model scored a macro AUC of "
-        f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f}); {auc['chance']:g} is a coin."
+        f"{printable(card['note'])} On infants it had never heard this model scored a macro AUC of "
+        f"{value:.2f} ({low:.2f} to {high:.2f}); {chance:g} is a coin."
     )
