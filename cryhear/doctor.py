@@ -6,12 +6,14 @@ import os
 import platform
 import shutil
 import sys
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cryhear import __version__, bundle, gate, predict
 from cryhear.embedding import availability
 from cryhear.errors import CryhearError
+from cryhear.folders import printable
 
 PACKAGES = {
     "core": ("numpy", "scipy", "pandas", "scikit-learn", "soundfile", "soxr", "av", "safetensors"),
@@ -27,6 +29,8 @@ PACKAGES = {
 HEAR = "https://huggingface.co/google/hear"
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 GIGABYTE = 1 << 30
+HANGING = 15
+"""Columns by which a line that goes on is set in: what a name and its colon take."""
 
 
 def report() -> str:
@@ -39,9 +43,15 @@ def report() -> str:
         ("For new recordings", [f"gate: {_gate()}", f"model: {_bundle()}"]),
         ("Machine", [_machine()]),
     ]
+    wide = shutil.get_terminal_size((100, 24)).columns
     lines = []
     for title, found in sections:
-        lines += [title] * bool(title) + [("  " if title else "") + line for line in found]
+        lines += [title] * bool(title)
+        for line in found:
+            lines += textwrap.wrap(
+                line, wide, initial_indent="  " * bool(title), subsequent_indent=" " * HANGING,
+                break_long_words=False, break_on_hyphens=False, drop_whitespace=True,
+            )  # fmt: skip
     return "\n".join(lines)
 
 
@@ -65,24 +75,30 @@ def _packages() -> list[str]:
 
 
 def _representations() -> list[str]:
-    found = availability()
-    return [
-        f"{name:13}{'runs' if here else 'cannot run'}: {what}"
-        for name, (here, what) in found.items()
-    ]
+    lines = []
+    for name, (here, what) in availability().items():
+        # The steps to gated weights are the same for both, and stand below.
+        what = (
+            what if here or not name.startswith("hear") else f"{what.partition('. ')[0]}, see HeAR"
+        )
+        lines.append(f"{name:13}{'runs' if here else 'cannot run'}: {what}")
+    return lines
 
 
 def hear_access() -> str:
     """Whether there is what access to HeAR's gated weights takes, and the steps to it."""
     token = any(os.environ.get(name) for name in TOKENS) or _token_file().is_file()
     steps = (
-        f"accept the terms at {HEAR}, then `hf auth login`, then cryhear report params/hear.yaml"
+        f"accept the terms at {HEAR}, then `hf auth login`, then cryhear report params/hear.yaml; or set "
+        "HEAR_MODEL_DIR to a folder that holds the weights"
     )
     return ("logged in to the model hub; " if token else "not logged in to the model hub; ") + steps
 
 
 def _token_file() -> Path:
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    home = Path(
+        os.environ.get("HF_HOME") or Path(os.path.expanduser("~")) / ".cache" / "huggingface"
+    )
     return Path(os.environ.get("HF_TOKEN_PATH") or home / "token")
 
 
@@ -104,13 +120,10 @@ def _bundle() -> str:
         return f"none yet in {predict.BUNDLE}: `cryhear train` makes it, or the first `cryhear predict`"
     try:
         card = bundle.read(predict.BUNDLE).card
+        note = predict.standing_note(card)
     except CryhearError as error:
         return str(error)
-    auc = card["performance"]["auc_macro"]
-    return (
-        f"{predict.BUNDLE}: {card['name']}, {card['training']['recordings']} recordings, macro AUC "
-        f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f}) on infants not heard"
-    )
+    return f"{predict.BUNDLE}: {printable(card['name'])}. {note}"
 
 
 def _machine() -> str:
