@@ -89,12 +89,7 @@ class Cutter:
     """
 
     def __init__(self, hop: int) -> None:
-        if not 1 <= hop <= CLIP_SAMPLES:
-            raise ParameterError(
-                f"hop is {hop / SAMPLE_RATE:g} s; expected above 0 to {CLIP_SAMPLES / SAMPLE_RATE:g} s, the "
-                "length of a clip"
-            )
-        self.hop = hop
+        self.hop = hop_of(hop / SAMPLE_RATE)
         self.total = 0
         self._next = 0
         self._kept = np.zeros(0, np.float32)
@@ -267,6 +262,22 @@ class Recording:
         whole.probabilities = self.judge.named(self.judge.bundle.probabilities(mean)[0])
         whole.label = best(whole.probabilities)
         return whole
+
+
+def hop_of(seconds: float) -> int:
+    """Samples between the starts of clips, 1 to 32,000, for seconds above 0 to 2.
+
+    Raises
+    ------
+    ParameterError
+        They are not; NaN is neither.
+    """
+    longest = CLIP_SAMPLES / SAMPLE_RATE
+    if not 0 < seconds <= longest:
+        raise ParameterError(
+            f"hop is {seconds:g} s; expected above 0 to {longest:g} s, the length of a clip"
+        )
+    return max(1, round(seconds * SAMPLE_RATE))
 
 
 def prepare(samples: np.ndarray, settings: Any) -> np.ndarray:

@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cryhear.errors import ParameterError
+
 PARTIAL = 3
 """Exit code when the rest was done but some recordings could not be used."""
 
 GATES = ("auto", "yamnet", "logmel", "none")
 ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
+RATE, CHANNELS = 16_000, 1
+"""What raw sound is taken for where nothing is said."""
+
 CODES = (
     "Exit codes: 0 done; 1 an error the message explains; 2 a wrong command line; 3 done, but some "
     "recordings could not be used (listed at the end); 130 interrupted."
@@ -52,7 +57,7 @@ def add(commands: Any, command_of: Add) -> None:
     )
 
 
-def _judge_arguments(command: argparse.ArgumentParser) -> None:
+def _judge_arguments(command: argparse.ArgumentParser, quiet: str) -> None:
     command.add_argument(
         "--bundle", type=Path, help="the model; default: results/default/model, trained if missing"
     )
@@ -61,7 +66,7 @@ def _judge_arguments(command: argparse.ArgumentParser) -> None:
         "where its file is at hand, else the shipped one",
     )  # fmt: skip
     loud = command.add_mutually_exclusive_group()
-    loud.add_argument("--quiet", action="store_true", help="leave out clips, notes and the summary")
+    loud.add_argument("--quiet", action="store_true", help=quiet)
     loud.add_argument("--verbose", action="store_true", help="show what was measured of each clip")
     command.epilog = f"{command.epilog} -- {CODES}"
 
@@ -73,19 +78,19 @@ def _predict_arguments(command: argparse.ArgumentParser) -> None:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a list of objects")
     form.add_argument("--csv", action="store_true", help="a row a recording and a row a clip")
-    _judge_arguments(command)
+    _judge_arguments(command, "leave out the clips, the bar and the note")
 
 
 def _listen_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", metavar="FILE", help="a recording, or - for standard input")
     command.add_argument("--format", choices=ENCODINGS, help="raw sound on stdin; default: WAV")
-    command.add_argument("--rate", type=int, default=16_000, help="Hz of raw sound (16000)")
-    command.add_argument("--channels", type=int, default=1, help="channels of raw sound (1)")
+    command.add_argument("--rate", type=int, help=f"Hz of raw sound ({RATE})")
+    command.add_argument("--channels", type=int, help=f"channels of raw sound ({CHANNELS})")
     command.add_argument(
         "--hop", type=float, help="s between clips, above 0 to 2; default as trained"
     )
     command.add_argument("--json", action="store_true", help="one object a line")
-    _judge_arguments(command)
+    _judge_arguments(command, "leave out the summary and the note")
 
 
 def _train(given: argparse.Namespace) -> int:
@@ -99,9 +104,12 @@ def _train(given: argparse.Namespace) -> int:
 
 
 def _predict(given: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from cryhear import predict
 
     judge = predict.load(given.bundle, given.gate)
+    note = predict.standing_note(judge.bundle.card)
     failed: list[predict.Result] = []
 
     def kept() -> Iterator[predict.Result]:
@@ -117,21 +125,23 @@ def _predict(given: argparse.Namespace) -> int:
     else:
         lines = (predict.as_text(r, not given.quiet, given.verbose) for r in kept() if not r.failed)
     for line in lines:
-        print(line, flush=True)
+        tqdm.write(line)  # a bar on the same terminal makes room for it
+        sys.stdout.flush()
     for result in failed:
         print(predict.as_text(result), file=sys.stderr)
     if not given.quiet:
-        print(predict.standing_note(judge.bundle.card), file=sys.stderr)
+        print(note, file=sys.stderr)
     return PARTIAL if failed else 0
 
 
 def _listen(given: argparse.Namespace) -> int:
-    from cryhear import pcm, predict, stream
+    from cryhear import predict, stream
 
+    form = _raw(given)
     judge = predict.load(given.bundle, given.gate)
+    note = predict.standing_note(judge.bundle.card)
     listener = stream.Listener(judge, given.hop, _told)
     if given.source == predict.STDIN:
-        form = pcm.Format(given.format, given.rate, given.channels) if given.format else None
         decisions = stream.of_input(sys.stdin.buffer, listener, form)
     else:
         decisions = stream.of_file(given.source, listener)
@@ -143,13 +153,23 @@ def _listen(given: argparse.Namespace) -> int:
                 print(predict.clip_line(clip, given.verbose), flush=True)
     finally:
         if not given.quiet and listener.heard_s:
-            print(
-                listener.summary(),
-                predict.standing_note(judge.bundle.card),
-                sep="\n",
-                file=sys.stderr,
-            )
+            print(listener.summary(), note, sep="\n", file=sys.stderr)
     return 0
+
+
+def _raw(given: argparse.Namespace) -> Any:
+    """How raw sound is to be read; None for sound that says so itself."""
+    from cryhear import pcm, predict
+
+    told = [f"--{k}" for k in ("format", "rate", "channels") if getattr(given, k) is not None]
+    if told and (given.source != predict.STDIN or not given.format):
+        raise ParameterError(
+            f"{', '.join(told)}: only raw sound on standard input needs it, with --format; expected a file, "
+            "or a WAV stream, which say themselves how they are stored. Leave it out, or give - and --format"
+        )
+    rate = RATE if given.rate is None else given.rate
+    channels = CHANNELS if given.channels is None else given.channels
+    return pcm.Format(given.format, rate, channels) if told else None
 
 
 def _told(event: Any) -> None:

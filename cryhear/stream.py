@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cryhear import audio
-from cryhear.decision import ZERO, Clip, Cutter, Judge
+from cryhear.decision import ZERO, Clip, Cutter, Judge, hop_of
 from cryhear.embedding.base import SAMPLE_RATE
 from cryhear.errors import AudioError
 from cryhear.pcm import Format, wav_header
@@ -81,8 +81,7 @@ class Listener:
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def __post_init__(self) -> None:
-        hop = self.judge.hop if self.hop_s is None else round(self.hop_s * SAMPLE_RATE)
-        self._cutter = Cutter(hop)
+        self._cutter = Cutter(self.judge.hop if self.hop_s is None else hop_of(self.hop_s))
         self._silent = 0
         self._damaged = False
 
