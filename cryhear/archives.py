@@ -76,7 +76,6 @@ def fetch(
     name: str,
     folder: str | os.PathLike[str],
     downloader: Downloader | None = None,
-    progress: bool = False,
 ) -> Path:
     """Download a corpus, check it and unpack it.
 
@@ -92,8 +91,6 @@ def fetch(
         Where to put it: `folder/name` appears whole or not at all.
     downloader : callable, optional
         Another way to get the archive, by pooch's protocol.
-    progress : bool
-        Draw a progress bar.
 
     Returns
     -------
@@ -117,13 +114,12 @@ def fetch(
     if target.exists():
         return _verified(target, archive, f"{target} is there but")
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{name}.zip.part"
     packed = pooch.retrieve(
         archive.url,
         known_hash=None,
         fname=f"{name}.zip",
         path=folder,
-        downloader=downloader or Resuming(part, progress=progress),
+        downloader=downloader or Resuming(folder / f"{name}.zip.part"),
     )
     _unpack(Path(packed), target, archive)
     return target
@@ -202,19 +198,17 @@ def extract(packed: str | os.PathLike[str], target: Path, largest: int = LARGEST
 
 
 class Resuming:
-    """A pooch downloader that keeps what it has and asks only for the rest.
+    """A pooch downloader that keeps what it has and asks only for the rest; on a terminal, with a bar.
 
     Parameters
     ----------
     part : pathlib.Path
         Holds what has come so far, over interruptions.
     session : requests.Session, optional
-    progress : bool
-        Draw a progress bar.
     """
 
-    def __init__(self, part: Path, session: Any = None, progress: bool = False) -> None:
-        self.part, self.session, self.progress = Path(part), session, progress
+    def __init__(self, part: Path, session: Any = None) -> None:
+        self.part, self.session = Path(part), session
 
     def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
         """Download to `output_file`; raise CorpusError, keeping the part, if it stops."""
@@ -245,7 +239,7 @@ class Resuming:
 
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
-        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, disable=not self.progress)
+        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, disable=None)
         with bar, open(self.part, "ab" if have else "wb") as out:
             for chunk in response.iter_content(_CHUNK):
                 out.write(chunk)
@@ -283,14 +277,8 @@ def _member_path(packed: object, member: zipfile.ZipInfo) -> PurePosixPath | Non
     """Where a member goes, below the target; None for the top folder itself."""
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
     path = PurePosixPath(name)
-    if (
-        not path.parts
-        or path.is_absolute()
-        or ".." in path.parts
-        or "\\" in name
-        or ":" in path.parts[0]
-        or printable(name) != name
-    ):
+    climbs = not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]
+    if climbs or "\\" in name or printable(name) != name:
         raise _unsafe(packed, f"has the member {name!r}", "relative paths below its top folder")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or member.flag_bits & 1:
         raise _unsafe(packed, f"has the member {name!r}, a link or encrypted", "plain files")

@@ -18,11 +18,7 @@ POINTS = 101
 
 
 def roc_band(
-    predictions: pd.DataFrame,
-    draws: int = 2000,
-    seed: int = 0,
-    unit: str = "infant",
-    within: Sequence[str] = (),
+    predictions: pd.DataFrame, draws: int = 2000, seed: int = 0, within: Sequence[str] = ()
 ) -> pd.DataFrame:
     """One-vs-rest ROC curves of one cell, with pointwise 95 % bands.
 
@@ -34,7 +30,7 @@ def roc_band(
     ----------
     predictions : pandas.DataFrame
         Rows of one cell (one model, one protocol, one part).
-    draws, seed, unit, within
+    draws, seed, within
         As in `intervals.bootstrap`.
 
     Returns
@@ -43,12 +39,10 @@ def roc_band(
         `label`, `false_positive_rate`, `true_positive_rate`, `low`, `high`, `n`, `units`, `draws`,
         `interval`.
     """
-    return _band(predictions, draws, seed, unit, ("fold", *within), _roc)
+    return _band(predictions, draws, seed, ("fold", *within), _roc)
 
 
-def pr_band(
-    predictions: pd.DataFrame, draws: int = 2000, seed: int = 0, unit: str = "infant"
-) -> pd.DataFrame:
+def pr_band(predictions: pd.DataFrame, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     """One-vs-rest precision-recall curves of one cell, with pointwise 95 % bands.
 
     Precision at a recall is that of the first threshold that reaches it (no straight lines: they
@@ -59,7 +53,7 @@ def pr_band(
     pandas.DataFrame
         As `roc_band`, with `recall` and `precision` for the two rates.
     """
-    return _band(predictions, draws, seed, unit, (), _precision_recall)
+    return _band(predictions, draws, seed, (), _precision_recall)
 
 
 def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -76,33 +70,24 @@ def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
     true, predicted = np.indices(counts.shape).reshape(2, -1)
     names = np.array(CLASSES, dtype=object)
     share = counts / counts.sum(1, keepdims=True)
-    return pd.DataFrame(
-        {
-            "true": names[true],
-            "predicted": names[predicted],
-            "n": counts.ravel(),
-            "share": share.ravel(),
-        }
-    )
+    found = {"true": names[true], "predicted": names[predicted], "n": counts.ravel()}
+    return pd.DataFrame({**found, "share": share.ravel()})
 
 
 def _band(
-    predictions: pd.DataFrame, draws: int, seed: int, unit: str, within: Sequence[str], curve: Any
+    predictions: pd.DataFrame, draws: int, seed: int, within: Sequence[str], curve: Any
 ) -> pd.DataFrame:
     _one_cell(predictions)
     grid = np.arange(POINTS) / (POINTS - 1)
-    index, names = pd.factorize(predictions[unit].to_numpy(), sort=True)
+    index, names = pd.factorize(predictions["infant"].to_numpy(), sort=True)
     # Column 0 is the predictions themselves, each unit once.
     drawn = np.concatenate([np.ones((len(names), 1)), unit_draws(len(names), draws, seed)], axis=1)
     total = np.zeros((len(CLASSES), POINTS, draws + 1))
     repeats = predictions.groupby("repeat").indices
     for rows in repeats.values():
-        y, p = validate(
-            predictions["label"].iloc[rows],
-            predictions[list(PROBABILITIES)].iloc[rows],
-            all_classes=True,
-        )
-        groups = strata(predictions.iloc[rows], list(dict.fromkeys(within)))
+        own = predictions.iloc[rows]
+        y, p = validate(own["label"], own[list(PROBABILITIES)], all_classes=True)
+        groups = strata(own, list(dict.fromkeys(within)))
         for k in range(len(CLASSES)):
             total[k] += _averaged(y == k, p[:, k], groups, drawn[index[rows]], grid, curve)
     curves = np.concatenate([total, total.mean(0, keepdims=True)]) / len(repeats)

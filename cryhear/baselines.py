@@ -8,7 +8,6 @@ columns that its baseline names; ``y`` of `test` is never read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from cryhear.errors import EvaluationError, ParameterError
+from cryhear.errors import EvaluationError
 from cryhear.estimators import probabilities
 from cryhear.labels import CLASSES
 
-Tie = Literal["rarer", "prior"]
 CATEGORIES = ["platform", "sex", "age_band"]
 N_CLASSES = len(CLASSES)
 PRIOR_WEIGHT = 0.5
@@ -84,20 +82,16 @@ def metadata(train: pd.DataFrame, test: pd.DataFrame, seed: int = 0) -> np.ndarr
     return probabilities(fitted, metadata_features(test))
 
 
-def instance_lookup(
-    train: pd.DataFrame, test: pd.DataFrame, seed: int = 0, tie: Tie = "rarer"
-) -> np.ndarray:
+def instance_lookup(train: pd.DataFrame, test: pd.DataFrame, seed: int = 0) -> np.ndarray:
     """The majority label of the same app instance's recordings in training: whose phone it was.
 
-    An instance without training recordings gets the class prior, hence the majority class.
+    An instance without training recordings gets the class prior, hence the majority class. Of labels
+    that are equally frequent in an instance, the one that is rarer in training as a whole is taken.
 
     Parameters
     ----------
     train, test : DataFrame
         With ``instance`` ('' unknown: never looked up); `train` with ``y``.
-    tie : {'rarer', 'prior'}
-        Among labels that are equally frequent in an instance, take the one that is rarer, or the
-        one that is more frequent, in training as a whole.
 
     Returns
     -------
@@ -112,29 +106,9 @@ def instance_lookup(
     table = pd.crosstab(train["instance"].to_numpy()[known], y[known])
     table = table.reindex(columns=range(N_CLASSES), fill_value=0)
     counts = table.reindex(test["instance"].to_numpy(), fill_value=0).to_numpy(dtype=np.float64)
-    return _lookup(counts, prior, tie)
-
-
-def instance_lookup_leave_one_out(recordings: pd.DataFrame, tie: Tie = "rarer") -> np.ndarray:
-    """:func:`instance_lookup` of each recording in all the others, [n, 3].
-
-    The prior is that of all recordings: one without the recording itself would tell its label.
-    """
-    _require(recordings, ["instance"])
-    own = np.eye(N_CLASSES)[_codes(recordings)]
-    instance = recordings["instance"].to_numpy()
-    counts = pd.DataFrame(own).groupby(instance).transform("sum").to_numpy() - own
-    counts[instance == ""] = 0
-    return _lookup(counts, _prior(recordings), tie)
-
-
-def _lookup(counts: np.ndarray, prior: np.ndarray, tie: str) -> np.ndarray:
-    if tie not in ("rarer", "prior"):
-        raise ParameterError(f"tie is {tie!r}; expected 'rarer' or 'prior'")
     most = counts.max(axis=1, keepdims=True)
     tied = (counts == most) & (most > 0)
-    preference = prior if tie == "prior" else np.where(prior > 0, -prior, -np.inf)
-    choice = np.where(tied, preference, -np.inf).argmax(axis=1)
+    choice = np.where(tied, -prior, -np.inf).argmax(axis=1)
     p = counts + PRIOR_WEIGHT * prior
     several = tied.sum(axis=1) > 1
     p[several, choice[several]] += 0.5

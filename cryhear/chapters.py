@@ -78,11 +78,11 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
     MissingArtefactError
         If the run, or a chapter that must come first, is not there yet.
     """
-    if chapter not in params.CHAPTER_MODELS:
+    if chapter not in CHAPTERS:
         raise ParameterError(
             f"chapter {chapter!r} is unknown; expected one of {', '.join(CHAPTERS)}"
         )
-    model = params.CHAPTER_MODELS[chapter]
+    model = params.chapter_model(chapter)
     parameters = params.check(_parameters_in(namespace), model, where=f"chapter {chapter}")
     folder = Path(parameters.study)
     if not (folder / "params.json").exists():

@@ -36,12 +36,8 @@ PLANTED = 1.2
 """Effect put in for the positive control, between-infant standard deviations: the largest of the
 power study."""
 
-METADATA: dict[str, tuple[str, ...]] = {
-    "platform": ("platform",),
-    "age band": ("age_band",),
-    "sex": ("sex",),
-    "level": ("level_dbfs",),
-}
+METADATA = {"platform": "platform", "age band": "age_band", "sex": "sex", "level": "level_dbfs"}
+"""Pieces of metadata by the name they carry in tables."""
 
 
 def plan_of(rows: Rows, folds: int, repeats: int, seed: int) -> Plan:
@@ -143,17 +139,11 @@ def pipeline_checks(rows: Rows, plan: Plan, null: pd.DataFrame, seed: int) -> pd
     planted = power.inject(rows.X, rows.y, infants, PLANTED, rng)
     noise = rng.normal(size=rows.X.shape).astype(np.float32)
     permuted = null.loc[null["permutation"] > 0, "auc"]
-    low, high = permuted.quantile([0.005, 0.995])
-    found = _auc(planted, rows, plan)
-    random = _auc(noise, rows, plan)
+    mean, (low, high) = permuted.mean(), permuted.quantile([0.005, 0.995])
+    found, random = (float(repeat_auc(X, rows.y, plan).mean()) for X in (planted, noise))
     table = [
         ("planted signal", found, "above every permutation", found > permuted.max()),
-        (
-            "labels exchanged (mean)",
-            permuted.mean(),
-            "0.5 within 0.02",
-            abs(permuted.mean() - 0.5) <= 0.02,
-        ),
+        ("labels exchanged (mean)", mean, "0.5 within 0.02", abs(mean - 0.5) <= 0.02),
         ("random embeddings", random, "among the permutations", low <= random <= high),
     ]
     out = pd.DataFrame(table, columns=["target", "value", "expected", "passes"])
@@ -173,7 +163,7 @@ def without_sound(
         ``what`` minus all metadata, from the same draws: ``value``, ``low``, ``high``.
     """
     everything = inference.metadata_matrix(rows.recordings)
-    features = {name: _columns(rows.recordings, kept) for name, kept in METADATA.items()}
+    features = {name: _only(rows.recordings, column) for name, column in METADATA.items()}
     features["all metadata"] = everything
     features["sound"] = rows.X
     features["sound and metadata"] = np.column_stack([rows.X, everything])
@@ -228,14 +218,10 @@ def within_platform(
     return found[["series", "rung", "value", "low", "high", "n", "infants"]].reset_index(drop=True)
 
 
-def _auc(X: np.ndarray, rows: Rows, plan: Plan) -> float:
-    return float(repeat_auc(X, rows.y, plan).mean())
-
-
-def _columns(recordings: pd.DataFrame, kept: tuple[str, ...]) -> np.ndarray:
-    """Metadata with everything but some columns blanked, so that coding is one and the same."""
+def _only(recordings: pd.DataFrame, column: str) -> np.ndarray:
+    """Metadata with every column but one blanked, so that coding is one and the same."""
     blank: Mapping[str, Any] = {"platform": "", "sex": "", "age_band": "", "level_dbfs": 0.0}
-    hidden = {name: value for name, value in blank.items() if name not in kept}
+    hidden = {name: value for name, value in blank.items() if name != column}
     return inference.metadata_matrix(recordings.assign(**hidden))
 
 

@@ -76,11 +76,8 @@ def tails(durations_s: Iterable[float], settings: Any) -> pd.DataFrame:
             if not len(starts):
                 continue
             end = int(starts[-1]) + length
-            count, heard, padded = (
-                count + len(starts),
-                heard + min(end, n),
-                padded + max(end - n, 0),
-            )
+            count += len(starts)
+            heard, padded = heard + min(end, n), padded + max(end - n, 0)
         cut = max(count * length, 1)
         rows.append({
             "tail": tail, "clips": count, "unheard": 1 - heard / max(sum(lengths), 1),
@@ -119,12 +116,12 @@ def silence_sweep(samples: np.ndarray, settings: Any, levels: Sequence[float]) -
     return pd.DataFrame(rows, columns=["level_dbfs", "clips", "kept_before", "kept_after"])
 
 
-def gaussian_gain(frequencies: np.ndarray, sigma: float, rate: int = RATE) -> np.ndarray:
+def gaussian_gain(frequencies: np.ndarray, sigma: float) -> np.ndarray:
     """Gain of `preprocess.gaussian` at frequencies (Hz), dB, same shape: its kernel's response."""
     impulse = np.zeros(65, dtype=np.float32)
     impulse[32] = 1.0
     kernel = preprocess.gaussian(impulse, sigma).astype(float)
-    phase = 2 * np.pi * np.outer(np.asarray(frequencies, float), np.arange(65) - 32) / rate
+    phase = 2 * np.pi * np.outer(np.asarray(frequencies, float), np.arange(65) - 32) / RATE
     return 20 * np.log10(np.maximum(np.abs(np.cos(phase) @ kernel), 1e-12))
 
 

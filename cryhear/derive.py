@@ -146,10 +146,11 @@ def merge(study: params.Study, out: Path) -> None:
                 counts[f"{kind}/{representation}"] = _join(
                     pieces, out / kind / f"{representation}.parquet"
                 )
-    if study.source.other:
-        other_sounds(study, out)
+    others = other_sounds(study) if study.source.other else None
+    if others is not None:
+        _embed_others(study, out, others)
     if "yamnet" in study.representations:
-        write_table(out / "signals" / "heard.parquet", what_is_heard(study, out))
+        write_table(out / "signals" / "heard.parquet", what_is_heard(study, out, others))
     for name, table in signals.all_tables(_usable(out), study.preprocess, study.seed).items():
         write_table(out / "signals" / f"{name}.parquet", table)
     listed = [read_table(p) for p in sorted((out / "shards").glob("*/*.failures"))]
@@ -201,38 +202,34 @@ def publish(built: Path, published: Path) -> list[str]:
     return changes + [f"gone: {k}" for k in sorted(before.keys() - after.keys())]
 
 
-def other_sounds(study: params.Study, out: Path) -> None:
-    """Embed sounds that are no study recordings; a sound's category is the folder it lies in."""
+def other_sounds(study: params.Study) -> pd.DataFrame:
+    """Sounds that are no study recordings: ``recording``, ``path``, ``category`` (their folder)."""
     from cryhear import manifest as manifests
 
-    table, paths = manifests.build(
-        [Path(root) for root in study.source.other],
-        jobs=study.embed.shards,
-        limit_s=study.embed.limit_s,
-    )
+    roots = [Path(root) for root in study.source.other]
+    table, paths = manifests.build(roots, jobs=study.embed.shards, limit_s=study.embed.limit_s)
+    folders = table.drop_duplicates("recording")[["recording", "folder"]]
+    return paths.merge(folders.rename(columns={"folder": "category"}), on="recording")
+
+
+def _embed_others(study: params.Study, out: Path, others: pd.DataFrame) -> None:
     backend = _backend(study, study.primary)
     store = Store(out / "store", backend, preprocess_key(study.preprocess, tag="other"))
-    extract.embed_recordings(paths, backend, study.preprocess, store)
+    extract.embed_recordings(others[["recording", "path"]], backend, study.preprocess, store)
     keys, vectors = store.read()
-    category = table.drop_duplicates("recording").set_index("recording")["folder"]
+    category = others.set_index("recording")["category"]
     keys = keys.assign(category=category.reindex(keys["recording"]).to_numpy())
     write_vectors(out / "other" / f"{study.primary}.parquet", keys, vectors)
 
 
-def what_is_heard(study: params.Study, out: Path) -> pd.DataFrame:
+def what_is_heard(study: params.Study, out: Path, others: pd.DataFrame | None) -> pd.DataFrame:
     """What YAMNet hears in the study's recordings, in synthetic cries and in the other sounds."""
     from cryhear import heard
-    from cryhear import manifest as manifests
 
     own = _usable(out)
     asked = [own[own["set"].eq(study.set)].assign(source=study.set)]
-    if study.source.other:
-        table, paths = manifests.build(
-            [Path(root) for root in study.source.other], jobs=study.embed.shards
-        )
-        folders = table.drop_duplicates("recording")[["recording", "folder"]]
-        other = paths.drop_duplicates("recording").merge(folders, on="recording")
-        asked.append(other.assign(source=other["folder"].map(kind_of)))
+    if others is not None:
+        asked.append(others.assign(source=others["category"].map(kind_of)))
     columns = ["recording", "source", "path"]
     everything = pd.concat([table[columns] for table in asked], ignore_index=True)
     return heard.table(everything, _backend(study, "yamnet"), study.seed)

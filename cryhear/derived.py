@@ -204,14 +204,11 @@ class Derived:
         set_name: str,
         labels: str,
         representation: str,
-        minimum_duration_s: float = 2.0,
     ) -> StudySet:
         """Labelled, usable, distinct recordings of a set, with their mean embeddings."""
         from cryhear import manifest as manifests
 
-        rows = manifests.select(
-            self.manifest(), set=set_name, labels=labels, minimum_duration_s=minimum_duration_s
-        )
+        rows = manifests.select(self.manifest(), set=set_name, labels=labels)
         rows = rows[rows["status"] == "used"]
         if representation not in self._pooled:
             self._pooled[representation] = pool(*self.clips(representation))

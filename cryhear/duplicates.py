@@ -152,9 +152,7 @@ def candidates(fingerprints: np.ndarray, threshold: float = THRESHOLD) -> list[t
 
 
 def near_duplicates(
-    fingerprints: np.ndarray,
-    load: Callable[[int], np.ndarray],
-    threshold: float = THRESHOLD,
+    fingerprints: np.ndarray, load: Callable[[int], np.ndarray]
 ) -> list[tuple[int, int, float]]:
     """Pairs of recordings that hold the same sound.
 
@@ -165,20 +163,18 @@ def near_duplicates(
     load : callable
         Gives the `waveform` of a row; called only for candidates, so that memory does not grow
         with the corpus's sound.
-    threshold : float
-        Normalised cross-correlation above which a pair counts.
 
     Returns
     -------
     list of (int, int, float)
-        Rows i < j and their correlation, sorted.
+        Rows i < j and their normalised cross-correlation, above THRESHOLD, sorted.
     """
     found, first, x = [], -1, np.zeros(0, np.float32)
-    for i, j in candidates(fingerprints, threshold):
+    for i, j in candidates(fingerprints, THRESHOLD):
         if i != first:
             first, x = i, load(i)
         rho = correlation(x, load(j))
-        if rho > threshold:
+        if rho > THRESHOLD:
             found.append((i, j, rho))
     return found
 

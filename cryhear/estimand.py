@@ -66,16 +66,6 @@ class Plan:
             )
         return cls(folds, inner, parts, recordings["platform"].to_numpy(dtype=str))
 
-    def first(self, repeats: int) -> Plan:
-        """The plan of the first repeats only."""
-        kept = [i for i, (r, _) in enumerate(self.parts) if r < repeats]
-        return Plan(
-            self.folds[:repeats],
-            [self.inner[i] for i in kept],
-            [self.parts[i] for i in kept],
-            self.platform,
-        )
-
 
 def components(
     X: np.ndarray, plan: Plan, procedure: Procedure = PRIMARY, weight: np.ndarray | None = None

@@ -95,10 +95,8 @@ def pca(
     X: np.ndarray,
     components: int | float | None = None,
     fit_rows: np.ndarray | None = None,
-    standardise: bool = True,
-    seed: int = 0,
 ) -> PCA:
-    """Principal component analysis (scikit-learn's full SVD, signs fixed).
+    """Principal component analysis of standardised columns (scikit-learn's full SVD, signs fixed).
 
     Parameters
     ----------
@@ -108,10 +106,6 @@ def pca(
         How many components, or the share of variance to keep; None keeps all.
     fit_rows : numpy.ndarray, shape (n,), bool, optional
         Rows that scaling and components are fitted on (the training part); all rows are projected.
-    standardise : bool, default True
-        Divide each dimension by its standard deviation first, as the models do.
-    seed : int
-        For solvers that draw; the default solver does not.
 
     Raises
     ------
@@ -123,10 +117,8 @@ def pca(
 
     X = _table(X)
     rows = np.ones(len(X), dtype=bool) if fit_rows is None else np.asarray(fit_rows, dtype=bool)
-    scaler = StandardScaler(with_std=standardise).fit(X[rows])
-    model = Components(components, svd_solver="full", random_state=seed).fit(
-        scaler.transform(X[rows])
-    )
+    scaler = StandardScaler().fit(X[rows])
+    model = Components(components, svd_solver="full").fit(scaler.transform(X[rows]))
     scores = model.transform(scaler.transform(X)).astype(np.float32)
     return PCA(scores, model.explained_variance_ratio_)
 
@@ -146,13 +138,11 @@ def _without_tensorflow() -> Iterator[None]:
             del sys.modules["tensorflow"]
 
 
-def umap(
-    X: np.ndarray, seed: int, neighbours: int = 15, min_dist: float = 0.1, metric: str = "cosine"
-) -> np.ndarray:
-    """Two-dimensional UMAP map (McInnes, Healy and Melville 2018), seeded and single-threaded.
+def umap(X: np.ndarray, seed: int, neighbours: int = 15, min_dist: float = 0.1) -> np.ndarray:
+    """Two-dimensional UMAP map of cosine distances (McInnes, Healy and Melville 2018), seeded.
 
-    Equal on one machine for one seed; not across platforms or versions. Distances between clusters
-    and their sizes mean nothing.
+    Single-threaded, hence equal on one machine for one seed; not across platforms or versions.
+    Distances between clusters and their sizes mean nothing.
 
     Parameters
     ----------
@@ -163,8 +153,6 @@ def umap(
         Size of the neighbourhood that is preserved; at most n - 1 are used.
     min_dist : float, 0 to 1
         Closest that points are drawn, in units of the map.
-    metric : str
-        'cosine', 'euclidean', ...
 
     Returns
     -------
@@ -176,15 +164,13 @@ def umap(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that a seed means one thread, as is meant here
         reducer = UMAP(
-            n_neighbors=min(neighbours, len(X) - 1), min_dist=min_dist, metric=metric,
+            n_neighbors=min(neighbours, len(X) - 1), min_dist=min_dist, metric="cosine",
             random_state=seed, n_jobs=1,
         )  # fmt: skip
         return np.asarray(reducer.fit_transform(X.copy()), dtype=np.float32)
 
 
-def umap_stability(
-    X: np.ndarray, maps: dict[int, np.ndarray], k: int = 15, metric: str = "cosine"
-) -> pd.DataFrame:
+def umap_stability(X: np.ndarray, maps: dict[int, np.ndarray], k: int = 15) -> pd.DataFrame:
     """How faithful maps are, and how alike they are from seed to seed.
 
     Parameters
@@ -209,7 +195,7 @@ def umap_stability(
     X, rows = _table(X), []
     near = {seed: _nearest(points, k, "euclidean") for seed, points in maps.items()}
     for seed, points in maps.items():
-        value = trustworthiness(X, points, n_neighbors=k, metric=metric)
+        value = trustworthiness(X, points, n_neighbors=k, metric="cosine")
         rows.append(("trustworthiness", seed, seed, float(value)))
     for a, b in itertools.combinations(maps, 2):
         shared = [len(np.intersect1d(i, j)) / k for i, j in zip(near[a], near[b], strict=True)]
@@ -224,10 +210,9 @@ def neighbour_purity(
     k: int | Sequence[int] = 10,
     exclude: Sequence[Any] | None = None,
     each: bool = True,
-    metric: str = "cosine",
     name: str = "all",
 ) -> pd.DataFrame:
-    """Share of each row's k nearest neighbours that carry its own label, with chance beside it.
+    """Share of each row's k nearest neighbours (by cosine) with its own label, and chance beside it.
 
     Parameters
     ----------
@@ -241,8 +226,6 @@ def neighbour_purity(
         *other* infants' cries of the class are near.
     each : bool, default True
         A row for each label besides the one for all (leave off for infants).
-    metric : str
-        As scikit-learn's.
     name : str
         ``target`` of the row for all.
 
@@ -268,7 +251,7 @@ def neighbour_purity(
     kinds = [k] if isinstance(k, int) else list(k)
     candidate = groups[:, None] != groups[None, :]
     alike = (codes[:, None] == codes[None, :]) & candidate
-    order = _nearest(X, max(kinds), metric, candidate)
+    order = _nearest(X, max(kinds), "cosine", candidate)
     possible = alike.sum(axis=1)
     chance, counted = possible / candidate.sum(axis=1), possible > 0
     rows = []
@@ -300,46 +283,22 @@ def _nearest(X: np.ndarray, k: int, metric: str, candidate: np.ndarray | None = 
     return np.argsort(distance, axis=1, kind="stable")[:, :k]
 
 
-def class_means(X: np.ndarray, labels: Sequence[str], centred: bool = False) -> pd.DataFrame:
+def class_means(X: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
     """Mean embedding of each class, tidy: what `figures.barcodes` draws.
 
     Parameters
     ----------
     X : numpy.ndarray, shape (n, d), float32
     labels : sequence of n
-    centred : bool, default False
-        Subtract the mean of the class means, so that only what differs is left.
 
     Returns
     -------
     pandas.DataFrame
         ``label``, ``dimension`` (from 0), ``value``.
     """
-    means = _means(X, labels, centred)
+    means = pd.DataFrame(_table(X)).astype(float).groupby(np.asarray(labels)).mean()
     table = means.rename_axis("label").reset_index().melt("label", var_name="dimension")
     return table.sort_values(["label", "dimension"], kind="stable", ignore_index=True)
-
-
-def class_cosine(X: np.ndarray, labels: Sequence[str], centred: bool = True) -> pd.DataFrame:
-    """Cosine similarity between class means, centred on their own mean: `figures.matrix` draws it.
-
-    Uncentred, every pair is near 1 because embeddings share a large common part.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``row``, ``column`` (classes), ``value`` (-1 to 1).
-    """
-    means = _means(X, labels, centred)
-    unit = means.to_numpy() / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    cosine = pd.DataFrame(unit @ unit.T, index=means.index, columns=means.index)
-    table = cosine.rename_axis("row").reset_index().melt("row", var_name="column")
-    return table.sort_values(["row", "column"], kind="stable", ignore_index=True)
-
-
-def _means(X: np.ndarray, labels: Sequence[str], centred: bool) -> pd.DataFrame:
-    means = pd.DataFrame(_table(X)).astype(float).groupby(np.asarray(labels)).mean()
-    return means - means.mean() if centred else means
 
 
 def _table(X: np.ndarray) -> np.ndarray:

@@ -96,7 +96,6 @@ def write_vectors(
     keys: pd.DataFrame,
     vectors: np.ndarray,
     dtype: str = "float32",
-    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Write a table of keys with one vector a row.
 
@@ -110,8 +109,6 @@ def write_vectors(
         The vectors; row i belongs to row i of `keys`.
     dtype : {'float32', 'float16'}
         How to store them. float16 keeps 11 bits of mantissa and halves a published table.
-    metadata : dict of str, optional
-        Stored in the file's schema: the representation, its version, how it was made.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -124,13 +121,6 @@ def write_vectors(
     table = pa.Table.from_pandas(keys.reset_index(drop=True), preserve_index=False)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     table = table.append_column(VECTOR, column)
-    if metadata:
-        table = table.replace_schema_metadata(
-            {
-                **(table.schema.metadata or {}),
-                **{k.encode(): v.encode() for k, v in metadata.items()},
-            }
-        )
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=9)
     return Path(path)
@@ -156,12 +146,11 @@ def read_vectors(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, np.ndarray
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
     with open(path, "rb") as handle:
-        return (
-            hashlib.file_digest(handle, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else _digest_blocks(handle)
-        )
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
@@ -190,13 +179,6 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
             f"{path} is damaged ({' '.join(str(error).split())}); expected a file as it was written. "
             "Files are written whole, so the disk or a copy damaged it: delete it and run again."
         ) from error
-
-
-def _digest_blocks(handle: Any) -> str:
-    digest = hashlib.sha256()
-    while block := handle.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _plain(value: Any) -> Any:

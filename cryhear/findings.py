@@ -42,33 +42,20 @@ def fold_counts(rows: Rows, plan: Plan) -> pd.DataFrame:
             for fold in folds
             for k in range(int(plan.folds.max()) + 1)
         ]
-        table.append(
-            {
-                "label": label,
-                "recordings": len(own),
-                "infants": own["infant"].nunique(),
-                "infants_a_fold": float(np.mean(held)),
-                "fewest": min(held),
-                "most": max(held),
-            }
-        )
+        table.append({
+            "label": label, "recordings": len(own), "infants": own["infant"].nunique(),
+            "infants_a_fold": float(np.mean(held)), "fewest": min(held), "most": max(held),
+        })  # fmt: skip
     return pd.DataFrame(table)
 
 
-def ceilings(rows: Rows, within_s: float = 300.0, parents: float = 0.75) -> pd.DataFrame:
+def ceilings(rows: Rows) -> pd.DataFrame:
     """The macro AUC that the labels' own noise allows, by two accounts of how noisy they are.
 
     A band runs from errors that follow the base rates (low) to errors spread evenly over the
-    classes (high): `ceiling.label_ceiling` with either.
-
-    Parameters
-    ----------
-    rows : Rows
-    within_s : float
-        Recordings of one installation closer than this should share their cause, s.
-    parents : float
-        Share of parents' opinions that agree with what ended the cry: 75 % in Lockhart-Bouron et
-        al. (2023).
+    classes (high): `ceiling.label_ceiling` with either. Recordings of one installation within five
+    minutes should share their cause; parents' opinions agree with what ended the cry in 75 %
+    (Lockhart-Bouron et al. 2023).
 
     Returns
     -------
@@ -77,24 +64,18 @@ def ceilings(rows: Rows, within_s: float = 300.0, parents: float = 0.75) -> pd.D
     """
     priors = np.bincount(rows.y, minlength=len(CLASSES)) / len(rows.y)
     even = np.full(len(CLASSES), 1 / len(CLASSES))
-    disagreeing, pairs = ceiling.pair_disagreement(rows.recordings, within_s)
-    asked = [("parents against outcome, 75 % agree", parents, False, np.nan, np.nan)]
+    disagreeing, pairs = ceiling.pair_disagreement(rows.recordings)
+    asked = [("parents against outcome, 75 % agree", 0.75, False, np.nan, np.nan)]
     if pairs:
         agree = 1 - disagreeing / pairs
-        name = f"pairs of one installation\nwithin {within_s / 60:g} minutes"
+        name = "pairs of one installation\nwithin 5 minutes"
         asked.append((name, agree, True, pairs, disagreeing))
-    table = [
-        {
-            "source": name,
-            "agreement": agree,
-            "pairs": n,
-            "disagreeing": wrong,
-            "low": ceiling.label_ceiling(agree, priors, both),
-            "high": ceiling.label_ceiling(agree, even, both),
-        }
-        for name, agree, both, n, wrong in asked
-    ]
-    return pd.DataFrame(table)
+    table = pd.DataFrame(asked, columns=["source", "agreement", "both", "pairs", "disagreeing"])
+    for end, shares in (("low", priors), ("high", even)):
+        table[end] = [
+            ceiling.label_ceiling(row.agreement, shares, row.both) for row in table.itertuples()
+        ]
+    return table.drop(columns="both")
 
 
 def detectable(summary: pd.DataFrame, null: pd.DataFrame, error: float) -> tuple[float, str]:
@@ -114,11 +95,12 @@ def detectable(summary: pd.DataFrame, null: pd.DataFrame, error: float) -> tuple
     return simulated, "simulated"
 
 
-def precision(refits: pd.DataFrame, rows: Rows, most: int = 1000) -> pd.DataFrame:
+def precision(refits: pd.DataFrame, rows: Rows) -> pd.DataFrame:
     """Half width of the pain class's AUC by how many infants hold the class: ``n``, ``half_width``."""
     infants = rows.recordings.loc[rows.y == 0, "infant"].nunique()
-    error = _error(refits, rows.representation, "auc_pain")
-    n = np.unique(np.geomspace(20, most, 40).round().astype(int))
+    drawn = refits.loc[refits["features"] == rows.representation, "auc_pain"]
+    error = inference.interval(0.0, drawn.to_numpy())[0]
+    n = np.unique(np.geomspace(20, 1000, 40).round().astype(int))
     return pd.DataFrame({"n": n, "half_width": inference.Z_95 * error * np.sqrt(infants / n)})
 
 
@@ -183,9 +165,7 @@ def scores(predictions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
     return evaluate.bootstrap(predictions, draws, seed, within=("platform",))
 
 
-def inflation(
-    predictions: pd.DataFrame, draws: int, seed: int, metrics: tuple[str, ...] = METRICS
-) -> pd.DataFrame:
+def inflation(predictions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
     """Each rung minus L3 from the same draws of infants.
 
     Returns
@@ -195,7 +175,7 @@ def inflation(
     """
     plain = predictions[(predictions["part"] == "oof") & predictions["protocol"].isin(COMPARED)]
     table = evaluate.paired_difference(plain, "protocol", "L3", draws, seed, within=("platform",))
-    table = table[table["metric"].isin(metrics)].reset_index(drop=True)
+    table = table[table["metric"].isin(METRICS)].reset_index(drop=True)
     return table.assign(comparison=table["protocol"] + " minus " + table["reference"])
 
 
@@ -234,10 +214,8 @@ def ladder_table(table: pd.DataFrame) -> pd.DataFrame:
     for metric, name in (("auc_macro", "AUC"), ("balanced_accuracy", "balanced accuracy")):
         out[name] = wide["value", metric]
         out[f"{name} low"], out[f"{name} high"] = wide["low", metric], wide["high", metric]
-    out["accuracy"], out["majority rate"] = (
-        wide["value", "accuracy"],
-        wide["value", "majority_rate"],
-    )
+    for metric in ("accuracy", "majority_rate"):
+        out[metric.replace("_", " ")] = wide["value", metric]
     return out.reset_index()
 
 
@@ -276,8 +254,3 @@ def implied_coverage(summary: pd.DataFrame) -> pd.DataFrame:
     reach = inference.Z_95 * known["se_refit"] / known["auc_sd"]
     known["coverage_implied"] = 2 * norm.cdf(reach) - 1
     return known
-
-
-def _error(refits: pd.DataFrame, features: str, column: str) -> float:
-    own = refits.loc[refits["features"] == features, column]
-    return inference.interval(0.0, own.to_numpy())[0]

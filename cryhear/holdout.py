@@ -61,15 +61,15 @@ def priors(predictions: pd.DataFrame, model: str) -> np.ndarray:
 
 
 def calibration_scores(
-    tables: Mapping[str, pd.DataFrame], model: str, prior: np.ndarray, part: str = "holdout"
+    tables: Mapping[str, pd.DataFrame], model: str, prior: np.ndarray
 ) -> pd.DataFrame:
-    """Log loss beside the prior's, Brier score and calibration errors of each kind of probabilities.
+    """Log loss beside the prior's, Brier score and calibration errors of each kind, on the holdout.
 
     Parameters
     ----------
     tables : dict of str to DataFrame
         Name ('as trained', 'calibrated') to predictions.
-    model, part : str
+    model : str
     prior : shape (3,)
         Class shares of the training part.
 
@@ -82,18 +82,16 @@ def calibration_scores(
     kept = ("log_loss", "log_loss_prior", "log_loss_gain", "brier", "ece", "ece_classwise")
     made = []
     for name, table in tables.items():
-        rows = cell(table, model, part)
+        rows = cell(table, model, "holdout")
         p = rows[list(PROBABILITIES)].to_numpy(float)
         found = scores(rows["label"], p / p.sum(axis=1, keepdims=True), priors=prior)
         made.append({"probabilities": name} | {metric: found[metric] for metric in kept})
     return pd.DataFrame(made)
 
 
-def reliability(
-    predictions: pd.DataFrame, model: str, draws: int, seed: int, part: str = "holdout"
-) -> pd.DataFrame:
-    """Predicted against observed for the class named (`calibration.reliability`), over infants."""
-    rows = cell(predictions, model, part)
+def reliability(predictions: pd.DataFrame, model: str, draws: int, seed: int) -> pd.DataFrame:
+    """Predicted against observed for the class named on the holdout (`calibration.reliability`)."""
+    rows = cell(predictions, model, "holdout")
     p = rows[list(PROBABILITIES)].to_numpy(float)
     weights = draw_weights(rows["infant"], draws, seed)
     return calibration.reliability(rows["label"], p / p.sum(axis=1, keepdims=True), weights=weights)

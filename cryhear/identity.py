@@ -17,6 +17,8 @@ from cryhear.procedure import Reduction
 
 GAPS_S = {"within 5 minutes": 300.0, "5 minutes to a day": 86_400.0, "more than a day": np.inf}
 """Time between two recordings of an infant: name and upper end, s."""
+FEWEST = 5
+"""Recordings of an infant that the probe asks for: one a fold."""
 
 
 def neighbours(X: np.ndarray, recordings: pd.DataFrame) -> pd.DataFrame:
@@ -91,17 +93,11 @@ def _looked_at(X: np.ndarray, recordings: pd.DataFrame) -> tuple[np.ndarray, pd.
     return X[keep], recordings[keep].reset_index(drop=True)
 
 
-def probe(
-    X: np.ndarray,
-    infants: np.ndarray,
-    fewest: int = 5,
-    shuffles: int = 5,
-    seed: int = 0,
-) -> dict[str, float]:
+def probe(X: np.ndarray, infants: np.ndarray, shuffles: int = 5, seed: int = 0) -> dict[str, float]:
     """How often a linear probe names the infant of a recording it has not heard.
 
     Ridge classifier on standardised components, five folds over recordings, infants with at least
-    `fewest` recordings; all of it again on shuffled names for its chance.
+    FEWEST recordings; all of it again on shuffled names for its chance.
 
     Returns
     -------
@@ -110,8 +106,8 @@ def probe(
         ``value`` is NaN with fewer than two such infants.
     """
     _, codes, counts = np.unique(infants, return_inverse=True, return_counts=True)
-    keep = counts[codes] >= fewest
-    found = {"infants": int((counts >= fewest).sum()), "recordings": int(keep.sum())}
+    keep = counts[codes] >= FEWEST
+    found = {"infants": int((counts >= FEWEST).sum()), "recordings": int(keep.sum())}
     if found["infants"] < 2:
         return {**found, "value": np.nan, "chance": np.nan}
     X, codes = np.asarray(X, float)[keep], codes[keep]

@@ -76,10 +76,7 @@ def draw_weights(units: Any, draws: int = 2000, seed: int = 0) -> np.ndarray:
 
 
 def repeated_scores(
-    predictions: pd.DataFrame,
-    within: Sequence[str] = (),
-    weighting: str = "recording",
-    by: Sequence[str] | None = None,
+    predictions: pd.DataFrame, within: Sequence[str] = (), by: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Score each cell in each repeat, then average over the repeats.
 
@@ -88,8 +85,6 @@ def repeated_scores(
     predictions : pandas.DataFrame
     within : sequence of str
         Columns beside `fold` within which the AUC's pairs must lie; ('platform',) for the primary.
-    weighting : {'recording', 'infant'}
-        'infant' gives every infant of a repeat the same weight in all.
     by : sequence of str, optional
         Columns that name a cell; default those of CELL that the table has. With 'repeat' or 'fold'
         among them, scores by repeat or by fold.
@@ -107,7 +102,7 @@ def repeated_scores(
     """
     by = _by(predictions, by)
     tables = []
-    for cell in _cells(predictions, by, within, weighting, "infant", draws=0, seed=0):
+    for cell in _cells(predictions, by, within, "recording", draws=0, seed=0):
         tables.append(_frame(cell, by) | {"value": cell.value, "sd": cell.spread})
     columns = [*by, "metric", "value", "sd", "repeats", "n", "units"]
     return pd.concat([pd.DataFrame(t) for t in tables], ignore_index=True)[columns]
@@ -117,7 +112,6 @@ def bootstrap(
     predictions: pd.DataFrame,
     draws: int = 2000,
     seed: int = 0,
-    unit: str = "infant",
     within: Sequence[str] = (),
     weighting: str = "recording",
     by: Sequence[str] | None = None,
@@ -126,13 +120,13 @@ def bootstrap(
 
     Parameters
     ----------
-    predictions, within, weighting, by
+    predictions, within, by
         As in `repeated_scores`.
     draws : int
         2,000 bootstrap draws put the 2.5 % points within about 0.3 % of where they belong.
     seed : int
-    unit : {'infant', 'recording'}
-        The column whose values are drawn.
+    weighting : {'recording', 'infant'}
+        'infant' gives every infant of a repeat the same weight in all.
 
     Returns
     -------
@@ -148,7 +142,7 @@ def bootstrap(
     """
     by = _by(predictions, by)
     tables = []
-    for cell in _cells(predictions, by, within, weighting, unit, draws, seed):
+    for cell in _cells(predictions, by, within, weighting, draws, seed):
         tables.append(pd.DataFrame(_frame(cell, by) | _interval(cell.value, cell.draws, cell.key)))
     return pd.concat(tables, ignore_index=True)
 
@@ -159,16 +153,13 @@ def paired_difference(
     reference: str | Sequence[str],
     draws: int = 2000,
     seed: int = 0,
-    unit: str = "infant",
     within: Sequence[str] = (),
-    weighting: str = "recording",
-    by: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Each cell minus its reference, from the same draws of the same infants.
 
     Parameters
     ----------
-    predictions, draws, seed, unit, within, weighting, by
+    predictions, draws, seed, within
         As in `bootstrap`.
     compare : str or sequence of str
         The column (or columns) that differ: 'protocol' for inflation, ('model', 'representation')
@@ -187,40 +178,39 @@ def paired_difference(
     EvaluationError
         No cell has its reference, or one was scored on other infants.
     """
-    by = _by(predictions, by)
-    compare, reference = _listed(compare), _listed(reference)
+    by, compare, reference = _by(predictions, None), _listed(compare), _listed(reference)
     if len(compare) != len(reference) or not set(compare) <= set(by):
         raise EvaluationError(
             f"compare is {compare} and reference {reference}; expected as many values as columns, "
             f"and columns among {by}. Change them."
         )
-    cells = {c.key: c for c in _cells(predictions, by, within, weighting, unit, draws, seed)}
+    cells = {c.key: c for c in _cells(predictions, by, within, "recording", draws, seed)}
     tables = []
     for key, cell in cells.items():
         named = dict(zip(by, key, strict=True)) | dict(zip(compare, reference, strict=True))
         base = cells.get(tuple(named[column] for column in by))
-        if base is None or base is cell:
-            continue
-        if base.units != cell.units:
-            raise EvaluationError(
-                f"{key} was scored on {len(cell.units)} {unit}s and its reference on "
-                f"{len(base.units)}, {len(set(base.units) & set(cell.units))} of them shared; expected "
-                "the same ones. Keep only the rows both have."
-            )
-        tables.append(
-            pd.DataFrame(
-                _frame(cell, by)
-                | {"reference": "/".join(reference)}
-                | _interval(cell.value - base.value, cell.draws - base.draws, key)
-            )
-        )
+        if base is not None and base is not cell:
+            _same_infants(cell, base)
+            differs = _interval(cell.value - base.value, cell.draws - base.draws, key)
+            tables.append(pd.DataFrame(_frame(cell, by) | differs))
     if not tables:
         raise EvaluationError(
             f"no cell has a reference with {compare} equal to {reference}; expected one that is equal "
             f"in the other columns of {by}. Check the predictions."
         )
     table = pd.concat(tables, ignore_index=True)
-    return table[[*by, "reference", *(c for c in table if c not in (*by, "reference"))]]
+    table.insert(len(by), "reference", "/".join(reference))
+    return table
+
+
+def _same_infants(cell: Cell, base: Cell) -> None:
+    if base.units != cell.units:
+        shared = len(set(base.units) & set(cell.units))
+        raise EvaluationError(
+            f"{cell.key} was scored on {len(cell.units)} infants and its reference on "
+            f"{len(base.units)}, {shared} of them shared; expected the same ones. Keep only the rows "
+            "both have."
+        )
 
 
 def _cells(
@@ -228,14 +218,13 @@ def _cells(
     by: list[str],
     within: Sequence[str],
     weighting: str,
-    unit: str,
     draws: int,
     seed: int,
 ) -> Iterator[Cell]:
-    if draws < 0 or weighting not in ("recording", "infant") or unit not in ("infant", "recording"):
+    if draws < 0 or weighting not in ("recording", "infant"):
         raise EvaluationError(
-            f"draws {draws}, weighting {weighting!r}, unit {unit!r}; expected draws at least 0, and "
-            "'infant' or 'recording' for both others. Change them."
+            f"draws {draws}, weighting {weighting!r}; expected draws at least 0, and 'infant' or "
+            "'recording'. Change them."
         )
     needed = ("recording", "infant", "label", "repeat", "fold", *PROBABILITIES, *within)
     if (missing := [c for c in needed if c not in predictions]) or predictions.empty:
@@ -246,12 +235,10 @@ def _cells(
     shared: dict[tuple[Any, ...], np.ndarray] = {}
     groups = predictions.groupby(by, sort=False, observed=True, dropna=False) if by else None
     for key, rows in groups if groups is not None else [((), predictions)]:
-        units = tuple(sorted(rows[unit].unique()))
+        units = tuple(sorted(rows["infant"].unique()))
         if units not in shared:
-            shared[units] = (
-                unit_draws(len(units), draws, seed) if draws else np.zeros((len(units), 0))
-            )
-        yield _score_cell(key, rows, units, shared[units], unit, within, weighting)
+            shared[units] = unit_draws(len(units), draws, seed)
+        yield _score_cell(key, rows, units, shared[units], within, weighting)
 
 
 def _score_cell(
@@ -259,19 +246,21 @@ def _score_cell(
     rows: pd.DataFrame,
     units: tuple[Any, ...],
     drawn: np.ndarray,
-    unit: str,
     within: Sequence[str],
     weighting: str,
 ) -> Cell:
     values, draws = [], np.zeros((len(METRICS), drawn.shape[1]))
     repeats = [r for _, r in rows.groupby("repeat", sort=True)]
     for repeat in repeats:
-        y, p = _scored(repeat, key)
-        score = Scorer(y, p, pairs_within=strata(repeat, _once(("fold", *within))))
+        try:
+            y, p = validate(repeat["label"], repeat[list(PROBABILITIES)], all_classes=True)
+        except EvaluationError as error:
+            raise EvaluationError(f"predictions of {key}: {error}") from error
+        score = Scorer(y, p, pairs_within=strata(repeat, list(dict.fromkeys(("fold", *within)))))
         base = np.ones(len(repeat))
         if weighting == "infant":
             base /= repeat.groupby("infant")["infant"].transform("size").to_numpy()
-        index = pd.Index(units).get_indexer(repeat[unit])
+        index = pd.Index(units).get_indexer(repeat["infant"])
         values.append(score(base[:, None])[:, 0])
         for start in range(0, drawn.shape[1], _CHUNK):
             chunk = slice(start, start + _CHUNK)
@@ -287,13 +276,6 @@ def _score_cell(
     spread = by_repeat.std(0, ddof=1) if len(by_repeat) > 1 else np.full(len(METRICS), np.nan)
     counted = round(len(rows) / len(repeats))
     return Cell(key, by_repeat.mean(0), draws / len(repeats), counted, units, len(repeats), spread)
-
-
-def _scored(rows: pd.DataFrame, key: tuple[Any, ...]) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        return validate(rows["label"], rows[list(PROBABILITIES)], all_classes=True)
-    except EvaluationError as error:
-        raise EvaluationError(f"predictions of {key}: {error}") from error
 
 
 def _interval(value: np.ndarray, draws: np.ndarray, key: tuple[Any, ...]) -> dict[str, Any]:
@@ -346,7 +328,3 @@ def _by(predictions: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
 
 def _listed(values: str | Sequence[str]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
-
-
-def _once(values: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(values))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,9 +25,6 @@ from cryhear.selection import STATUSES, audit, publishable, select
 __all__ = [
     "COLUMNS", "STATUSES", "Schema", "audit", "build", "publishable", "select", "validate",
 ]  # fmt: skip
-
-Progress = Callable[[int, int], None] | bool | None
-"""Called with the number done and the number in all; True draws a bar."""
 
 
 def _text(pattern: str = r"(?s).*") -> Any:
@@ -111,10 +108,7 @@ def validate(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def build(
-    roots: Sequence[str | os.PathLike[str]],
-    progress: Progress = None,
-    jobs: int = 1,
-    limit_s: float = 600.0,
+    roots: Sequence[str | os.PathLike[str]], jobs: int = 1, limit_s: float = 600.0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make the manifest of all recordings under some folders.
 
@@ -122,7 +116,6 @@ def build(
     ----------
     roots : sequence of path-like
         Folders of recordings, in order of precedence among copies.
-    progress : callable or bool, optional
     jobs : int
         Processes.
     limit_s : float
@@ -144,7 +137,7 @@ def build(
     """
     found = corpora.find_all(roots)
     work = [(*row, limit_s) for row in found[["path", "problem"]].itertuples(index=False)]
-    looked = _parallel(_look, work, jobs, progress)
+    looked = _look_at_all(work, jobs)
     table = pd.concat(
         [found.drop(columns="problem"), pd.DataFrame([row for row, _ in looked])], axis=1
     )
@@ -156,20 +149,13 @@ def build(
     return validate(table[list(COLUMNS)]), usable[["recording", "path"]].reset_index(drop=True)
 
 
-def _parallel(
-    function: Callable[..., Any], work: Sequence[tuple], jobs: int, progress: Progress
-) -> list[Any]:
-    """Map over processes, in order, telling how far it is."""
+def _look_at_all(work: Sequence[tuple], jobs: int) -> list[Any]:
+    """`_look` over processes, in order; on a terminal, with a bar."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(function)(*a) for a in work)
-    done = []
-    for result in tqdm(results, total=len(work), unit="recording", disable=progress is not True):
-        done.append(result)
-        if callable(progress):
-            progress(len(done), len(work))
-    return done
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_look)(*a) for a in work)
+    return list(tqdm(results, total=len(work), unit="recording", disable=None))
 
 
 def _look(path: str, problem: str, limit_s: float) -> tuple[dict[str, Any], np.ndarray | None]:
@@ -199,10 +185,9 @@ def _same_sound(table: pd.DataFrame, heard: list[np.ndarray | None]) -> list[tup
     exact = [(origin[table.at[i, "sha256"]], i) for i in known]
     rows = [i for i in first.index if heard[i] is not None]
 
-    paths = [str(path) for path in table.loc[rows, "path"]]
-
     def load(row: int) -> np.ndarray:
-        decoded = audio.decode(paths[row], sample_rate=None, limit_s=float("inf"))
+        path = str(table.at[rows[row], "path"])
+        decoded = audio.decode(path, sample_rate=None, limit_s=float("inf"))
         return duplicates.waveform(decoded.samples, decoded.sample_rate)
 
     prints = np.stack([heard[i] for i in rows]) if rows else np.zeros((0, 1), np.float16)

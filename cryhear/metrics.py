@@ -1,15 +1,15 @@
 """Metrics of class probabilities: one function a metric, and all of them at once.
 
 Classes are always in the order of CLASSES. `y` holds codes 0, 1, 2 (or their names), `p` one row
-of probabilities a recording. Rows may carry weights: `weights` of shape (n,) gives one value of a
-metric, of shape (n, d) one value a column, so that a bootstrap is a matrix of integer weights (a
-weight of k is a row k times over) and needs no loop.
+of probabilities a recording. A `Scorer` takes weights of shape (n, d) and gives one value a column,
+so that a bootstrap is a matrix of integer weights (a weight of k is a row k times over) without a
+loop.
 
 Ties: a recording is taken for the class of its highest probability, the lowest code among equals.
 Equal scores of a positive and a negative count half in an AUC, and enter an average precision at
 the same threshold.
 
-What cannot be scored raises EvaluationError; with weights of shape (n, d), a column that leaves a
+What cannot be scored raises EvaluationError; of a Scorer's weights, a column that leaves a
 metric undefined (a class drawn out of the sample) is NaN for that metric, for `intervals` to
 count. Sources: Hand and Till (2001) and Fawcett (2006) for AUC, Brier (1950), Naeini et al. (2015)
 for the calibration error, scikit-learn's definitions for the rest.
@@ -21,7 +21,7 @@ import numpy as np
 
 from cryhear.errors import EvaluationError
 from cryhear.labels import CLASSES
-from cryhear.predictions import checked_priors, codes, row_weights, stratum_codes, validate
+from cryhear.predictions import checked_priors, codes, stratum_codes, validate
 from cryhear.ranking import Ranked, ratio
 
 PROBABILITY_FLOOR = float(np.finfo(float).eps)
@@ -43,8 +43,8 @@ METRICS = (
 # Counts, and what follows from them. `counts` is a confusion matrix, shape (3, 3) or (3, 3, d).
 
 
-def confusion(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Confusion matrix: row the true class, column the predicted one; (3, 3) or (3, 3, d).
+def confusion(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Confusion matrix: row the true class, column the predicted one; float64 (3, 3).
 
     Examples
     --------
@@ -55,10 +55,7 @@ def confusion(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -
     >>> float(accuracy(counts)), float(majority_rate(counts))
     (0.75, 0.5)
     """
-    y, p = validate(y, p)
-    weights = row_weights(weights, len(y))
-    counts = _cells(y, p).T @ weights.reshape(len(y), -1)
-    return counts.reshape(_K, _K, *weights.shape[1:])
+    return _cells(*validate(y, p)).sum(0).reshape(_K, _K)
 
 
 def accuracy(counts: np.ndarray) -> np.ndarray:
@@ -107,8 +104,8 @@ def log_loss(y: np.ndarray, p: np.ndarray) -> float:
     return float(_log_losses(y, p).mean())
 
 
-def log_loss_prior(y: np.ndarray, priors: np.ndarray | None = None) -> float:
-    """Log loss, nats, of giving every recording the class shares `priors` (default: those of y).
+def log_loss_prior(y: np.ndarray) -> float:
+    """Log loss, nats, of giving every recording the class shares of y.
 
     Examples
     --------
@@ -117,8 +114,7 @@ def log_loss_prior(y: np.ndarray, priors: np.ndarray | None = None) -> float:
     """
     y = codes(y)
     shares = np.bincount(y, minlength=_K) / len(y)
-    guess = shares if priors is None else checked_priors(priors)
-    return float(-shares @ np.log(np.maximum(guess, PROBABILITY_FLOOR)))
+    return float(-shares @ np.log(np.maximum(shares, PROBABILITY_FLOOR)))
 
 
 def brier(y: np.ndarray, p: np.ndarray) -> float:
@@ -160,7 +156,6 @@ def scores(
     p: np.ndarray,
     priors: np.ndarray | None = None,
     pairs_within: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Every metric of METRICS, by name.
 
@@ -174,8 +169,6 @@ def scores(
         `log_loss_gain` is `log_loss_prior` - `log_loss`: above 0 beats the prior.
     pairs_within : shape (n,), optional
         Strata for the AUCs; see `class_auc`. Everything else is over all rows.
-    weights : shape (n,), optional
-        Row weights. Bins of the calibration errors are cut without them.
 
     Returns
     -------
@@ -195,16 +188,11 @@ def scores(
     (0.75, 1.0, True)
     """
     y, p = validate(y, p, all_classes=True)
-    weights = row_weights(weights, len(y))
-    if weights.ndim != 1:
-        raise EvaluationError(
-            f"weights have shape {weights.shape}; expected ({len(y)},). Use a Scorer for draws."
-        )
-    values = Scorer(y, p, priors, pairs_within)(weights[:, None])[:, 0]
+    values = Scorer(y, p, priors, pairs_within)(np.ones((len(y), 1)))[:, 0]
     if np.isnan(values).any():
         undefined = [m for m, v in zip(METRICS, values, strict=True) if np.isnan(v)]
         raise EvaluationError(
-            f"{', '.join(undefined)} undefined: a class has no weight, or no stratum holds it and "
+            f"{', '.join(undefined)} undefined: no stratum holds a class and "
             "another. Use coarser strata or more recordings."
         )
     return dict(zip(METRICS, values.tolist(), strict=True))

@@ -146,13 +146,7 @@ def train(
     torch's number of threads as they were.
     """
     x, y = rows
-    weight = None
-    if settings.class_weight:
-        present = np.unique(y)
-        weight = torch.zeros(n_classes)
-        weight[present] = torch.as_tensor(
-            compute_class_weight("balanced", classes=present, y=y), dtype=torch.float32
-        )
+    weight = _balanced(y, n_classes) if settings.class_weight else None
     with seeded(seed):
         net = MixupNet(
             perceptron(
@@ -183,6 +177,14 @@ def train(
         net.fit(x, y)
     net.train_split = None  # a fitted net keeps no rows
     return net
+
+
+def _balanced(y: np.ndarray, n_classes: int) -> Tensor:
+    """scikit-learn's balanced weights of the classes in y; 0 for the others."""
+    weight, present = torch.zeros(n_classes), np.unique(y)
+    balanced = compute_class_weight("balanced", classes=present, y=y)
+    weight[present] = torch.as_tensor(balanced, dtype=torch.float32)
+    return weight
 
 
 def _callbacks(settings: Any) -> list[tuple[str, Callback]]:

@@ -33,20 +33,6 @@ def shares(study: dict[str, Any]) -> np.ndarray:
     return n / n.sum()
 
 
-def split_counts(n: int, ratios: tuple[float, ...] = (0.60, 0.75, 0.67)) -> dict[str, int]:
-    """Parts of `n` files by three successive splits, each ratio the share passed on, rounded up.
-
-    >>> split_counts(6639)
-    {'train': 2655, 'validation': 996, 'test': 986, 'holdout': 2002}
-    """
-    left, counts = n, []
-    for ratio in ratios:
-        passed = int(np.ceil(round(ratio * left, 6)))
-        counts.append(left - passed)
-        left = passed
-    return dict(zip(("train", "validation", "test", "holdout"), [*counts, left], strict=True))
-
-
 def identical_share(copies: int, untouched: float, folds: int, plain: float = 0.0) -> float:
     """Share of rows that have an identical row on the training side, folds drawn over rows.
 

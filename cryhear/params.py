@@ -37,10 +37,10 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Folds = Annotated[int, Field(ge=2, le=20, strict=True, description="folds, 2 to 20")]
 Repeats = Annotated[int, Field(ge=1, le=50, strict=True, description="repeats, 1 to 50")]
-Draws = Annotated[
-    int,
-    Field(ge=50, le=100000, strict=True, description="bootstrap draws over infants, 50 to 100000"),
-]
+Draws = Annotated[int, Field(ge=50, le=100000, strict=True, description="draws over infants")]
+Sigma = Annotated[float, Field(gt=0, le=50, description="samples, 0 to 50")]
+Overlap = Annotated[float, Field(ge=0, le=0.9, description="share of a clip, 0 to 0.9")]
+Level = Annotated[float, Field(ge=-120, le=0, description="dBFS RMS, -120 to 0")]
 
 
 class Section(BaseModel):
@@ -78,34 +78,24 @@ class Preprocess(Section):
     wiener: bool = Field(True, description="adaptive Wiener filter, as the original")
     wiener_size: OddWindow = Field(3, description="samples; odd, 3 to 101")
     gaussian: bool = Field(True, description="Gaussian smoothing, as the original")
-    gaussian_sigma: Annotated[float, Field(gt=0, le=50)] = Field(
-        0.5, description="samples; 0 to 50"
-    )
+    gaussian_sigma: Sigma = 0.5
     rms: bool = Field(True, description="divide by the recording's RMS")
-    rms_target: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.1, description="RMS after normalising, 0 to 1 of full scale; the original used 1.0"
+    rms_target: float = Field(
+        0.1, gt=0, le=1, description="RMS after, 0 to 1 of full scale; the original used 1.0"
     )
-    clip_seconds: Annotated[float, Field(ge=2.0, le=2.0)] = Field(
-        2.0, description="s; HeAR's input length"
-    )
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(
-        0.10, description="share of a clip, 0 to 0.9"
-    )
+    clip_seconds: float = Field(2.0, ge=2.0, le=2.0, description="s; HeAR's input length")
+    overlap: Overlap = 0.10
     tail: Literal["slide", "drop", "pad"] = Field(
         "slide", description="slide the last window back, drop the rest (the original), or zero-pad"
     )
     short: Literal["skip", "pad"] = Field("skip", description="recordings under one clip")
-    silence_dbfs: Annotated[float, Field(ge=-120, le=0)] = Field(
-        -50.0, description="dBFS RMS before normalising; quieter clips are dropped"
-    )
+    silence_dbfs: Level = Field(-50.0, description="level before normalising; quieter are dropped")
 
 
 class Augment(Section):
     """Training-time copies, with the original's ranges."""
 
-    copies: Annotated[int, Field(ge=0, le=10, strict=True)] = Field(
-        2, description="copies a recording"
-    )
+    copies: int = Field(2, ge=0, le=10, strict=True, description="copies a recording")
     noise_amplitude: tuple[float, float] = Field((0.001, 0.015), description="share of the RMS")
     stretch_rate: tuple[float, float] = Field((0.8, 1.25), description="speed factor")
     pitch_semitones: tuple[float, float] = Field((-4.0, 4.0), description="semitones")
@@ -120,18 +110,12 @@ class Augment(Section):
 class Embed(Section):
     """How a corpus is embedded."""
 
-    shards: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
-        2, description="pieces that run side by side"
-    )
-    threads: Annotated[int, Field(ge=1, le=64, strict=True)] = Field(
-        1, description="threads a shard"
-    )
+    shards: int = Field(2, ge=1, le=1000, strict=True, description="pieces that run side by side")
+    threads: int = Field(1, ge=1, le=64, strict=True, description="threads a shard")
     variants: list[Literal["augmented", "perturbed", "alternatives"]] = Field(
         ["augmented"], description="pooled versions made besides the plain clips"
     )
-    limit_s: Annotated[float, Field(gt=0, le=86400)] = Field(
-        600.0, description="s; longer recordings are listed, not used"
-    )
+    limit_s: float = Field(600.0, gt=0, le=86400, description="s; longer ones are listed, not used")
 
 
 class Chapter(Section):
@@ -146,14 +130,26 @@ class _Labelled(Chapter):
     set: Name = Field("uploads", description="uploads, cleaned, a corpus name, or all")
 
 
+class _Single(_Labelled):
+    representation: Representation = Field("yamnet", description="embedding backend")
+
+
+class _Several(_Labelled):
+    representations: list[Representation] = Field(
+        ["yamnet", "egemaps", "logmel"], description="embedding backends; the first is primary"
+    )
+
+
+class _Dealt(_Several):
+    units: list[Unit] = Field(["file", "infant"], description="what a split keeps together")
+
+
 class Audit(_Labelled):
     """Chapter 1."""
 
-    minimum_duration_s: Annotated[float, Field(ge=0, le=600)] = Field(
-        2.0, description="s; shorter recordings are kept apart"
-    )
-    gap_minutes: Annotated[float, Field(gt=0, le=1440)] = Field(
-        5.0, description="min; recordings of one instance closer than this count as one episode"
+    minimum_duration_s: float = Field(2.0, ge=0, le=600, description="s; shorter are kept apart")
+    gap_minutes: float = Field(
+        5.0, gt=0, le=1440, description="min; an instance's recordings closer than it: one episode"
     )
 
 
@@ -162,52 +158,27 @@ class Preprocessing(Chapter):
 
     seed: Seed = Field(42, description="random seed, 0 to 4294967295")
     wiener_size: OddWindow = Field(3, description="samples, odd")
-    gaussian_sigma: Annotated[float, Field(gt=0, le=50)] = Field(
-        0.5, description="samples, 0 to 50"
-    )
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = Field(
-        0.1, description="share of a clip, 0 to 0.9"
-    )
-    silence_dbfs: Annotated[float, Field(ge=-120, le=0)] = Field(
-        -50.0, description="dBFS, -120 to 0"
-    )
+    gaussian_sigma: Sigma = 0.5
+    overlap: Overlap = 0.1
+    silence_dbfs: Level = -50.0
 
 
-class Embedding(_Labelled):
+class Embedding(_Several):
     """Chapter 3."""
 
-    representations: list[Representation] = Field(
-        ["yamnet", "egemaps", "logmel"], description="backends to show"
-    )
-    batch: Annotated[int, Field(ge=2, le=512, strict=True)] = Field(
-        64, description="clips in the batch-scaling demonstration, 2 to 512"
-    )
+    batch: int = Field(64, ge=2, le=512, strict=True, description="clips scaled together, 2 to 512")
 
 
-class Exploration(_Labelled):
+class Exploration(_Single):
     """Chapter 4."""
 
-    representation: Representation = Field("yamnet", description="embedding backend")
-    neighbours: Annotated[int, Field(ge=1, le=100, strict=True)] = Field(
-        5, description="nearest neighbours for purity, 1 to 100"
-    )
-    umap_neighbours: Annotated[int, Field(ge=2, le=200, strict=True)] = Field(
-        15, description="UMAP neighbours, 2 to 200"
-    )
+    neighbours: int = Field(5, ge=1, le=100, strict=True, description="for purity, 1 to 100")
+    umap_neighbours: int = Field(15, ge=2, le=200, strict=True, description="2 to 200")
     umap_min_dist: Share = Field(0.1, description="UMAP min_dist, 0 to 1")
-    umap_seeds: Annotated[int, Field(ge=2, le=20, strict=True)] = Field(
-        4, description="seeds compared, 2 to 20"
-    )
+    umap_seeds: int = Field(4, ge=2, le=20, strict=True, description="seeds compared, 2 to 20")
 
 
-class _Modelled(_Labelled):
-    representations: list[Representation] = Field(
-        ["yamnet", "egemaps", "logmel"], description="embedding backends to run"
-    )
-    units: list[Unit] = Field(["file", "infant"], description="what a split keeps together")
-
-
-class Classical(_Modelled):
+class Classical(_Dealt):
     """Chapter 5."""
 
     models: list[ClassicalModel] = Field(
@@ -215,30 +186,22 @@ class Classical(_Modelled):
         description="classifiers; their soft vote is added",
     )
     search: Literal["default", "original"] = Field("default", description="search preset")
-    n_iter: Annotated[int, Field(ge=1, le=200, strict=True)] = Field(
-        10, description="candidates a search, 1 to 200"
-    )
+    n_iter: int = Field(10, ge=1, le=200, strict=True, description="candidates a search, 1 to 200")
     augment: bool = Field(True, description="add the augmented copies to the training side")
 
 
-class Mlp(_Modelled):
+class Mlp(_Dealt):
     """Chapter 6."""
 
     search: Literal["default", "original"] = Field("default", description="search preset")
-    trials: Annotated[int, Field(ge=1, le=100, strict=True)] = Field(
-        10, description="candidates of the search, 1 to 100"
+    trials: int = Field(10, ge=1, le=100, strict=True, description="candidates, 1 to 100")
+    search_epochs: int = Field(20, ge=1, le=500, strict=True, description="epochs a candidate")
+    epochs: int = Field(50, ge=1, le=1000, strict=True, description="of the final training")
+    patience: int = Field(
+        15, ge=1, le=1000, strict=True, description="epochs without a better validation loss"
     )
-    search_epochs: Annotated[int, Field(ge=1, le=500, strict=True)] = Field(
-        20, description="epochs a candidate, 1 to 500"
-    )
-    epochs: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
-        50, description="epochs of the final training, 1 to 1000"
-    )
-    patience: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
-        15, description="epochs without a better validation loss, 1 to 1000"
-    )
-    batch_size: Annotated[int, Field(ge=2, le=4096, strict=True)] = Field(
-        128, description="rows a batch, 2 to 4096; the original used 16"
+    batch_size: int = Field(
+        128, ge=2, le=4096, strict=True, description="rows a batch; the original used 16"
     )
     dropout: list[float] = Field([0.3, 0.7], description="range searched, 0 to 0.95")
     augment: bool = Field(True, description="add the augmented copies to the training side")
@@ -250,12 +213,9 @@ class Mlp(_Modelled):
         return self
 
 
-class Crossvalidation(_Labelled):
+class Crossvalidation(_Several):
     """Chapter 7."""
 
-    representations: list[Representation] = Field(
-        ["yamnet", "egemaps", "logmel"], description="embedding backends to run"
-    )
     models: list[ClassicalModel] = Field(
         ["logistic_regression", "svm_rbf", "random_forest", "gradient_boosting"],
         description="classifiers",
@@ -266,70 +226,57 @@ class Crossvalidation(_Labelled):
     draws: Draws = 2000
 
 
-class Evaluation(_Labelled):
+class Evaluation(_Single):
     """Chapter 8."""
 
-    representation: Representation = Field("yamnet", description="embedding backend")
     unit: Unit = Field(
         "file", description="split shown in full: by file (the original's) or infant"
     )
     draws: Draws = 2000
-    lottery: Annotated[int, Field(ge=2, le=1000, strict=True)] = Field(
-        60, description="splits drawn in the lottery, 2 to 1000"
-    )
+    lottery: int = Field(60, ge=2, le=1000, strict=True, description="splits drawn, 2 to 1000")
 
 
-class Leakage(_Labelled):
+class Leakage(_Several):
     """Chapter 9."""
 
-    representations: list[Representation] = Field(
-        ["yamnet", "egemaps", "logmel"], description="embedding backends; the first is primary"
-    )
     sets: list[Name] = Field(
         ["uploads", "cleaned"], description="sets side by side; first is primary"
     )
     folds: Folds = 5
     repeats: Repeats = 10
-    permutations: Annotated[int, Field(ge=19, le=100000, strict=True)] = Field(
-        1000, description="label permutations of the primary test, 19 to 100000"
+    permutations: int = Field(
+        1000, ge=19, le=100000, strict=True, description="label permutations of the primary test"
     )
-    refits: Annotated[int, Field(ge=20, le=10000, strict=True)] = Field(
-        200, description="refitting bootstraps over infants, 20 to 10000"
+    refits: int = Field(
+        200, ge=20, le=10000, strict=True, description="refitting bootstraps over infants"
     )
-    comparisons: Annotated[int, Field(ge=19, le=100000, strict=True)] = Field(
-        200, description="of these, how many the other representations share, 19 to 100000"
+    comparisons: int = Field(
+        200, ge=19, le=100000, strict=True, description="permutations that the others share"
     )
-    power_runs: Annotated[int, Field(ge=2, le=10000, strict=True)] = Field(
-        40, description="simulated studies an effect size, 2 to 10000"
+    power_runs: int = Field(
+        40, ge=2, le=10000, strict=True, description="simulated studies an effect size"
     )
-    ladder_repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
-        3, description="repeats of each rung of the ladder, 1 to 50"
-    )
+    ladder_repeats: int = Field(3, ge=1, le=50, strict=True, description="repeats of each rung")
     models: list[Literal["svm_rbf", "mlp"]] = Field(
         ["svm_rbf", "mlp"], description="models on the ladder beside logistic regression"
     )
     draws: Draws = 2000
 
 
-class Controls(_Labelled):
-    """Chapter 10."""
-
-    representation: Representation = Field("yamnet", description="primary embedding backend")
-    folds: Folds = 5
-    repeats: Repeats = 3
-    draws: Draws = 2000
-    shuffles: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
-        20, description="label exchanges behind 'the best of nothing', 1 to 1000"
-    )
-
-
-class Robustness(_Labelled):
+class Robustness(_Single):
     """Chapter 11."""
 
-    representation: Representation = Field("yamnet", description="embedding backend")
     folds: Folds = 5
     repeats: Repeats = 3
     draws: Draws = 2000
+
+
+class Controls(Robustness):
+    """Chapter 10."""
+
+    shuffles: int = Field(
+        20, ge=1, le=1000, strict=True, description="label exchanges behind 'the best of nothing'"
+    )
 
 
 class Recording(Chapter):
@@ -345,8 +292,8 @@ class Model(Section):
     representation: Representation | None = Field(
         None, description="embedding backend; logmel where the study has it, else its primary"
     )
-    repeats: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
-        3, description="repeats of the folds that judge it, 1 to 50"
+    repeats: int = Field(
+        3, ge=1, le=50, strict=True, description="repeats of the folds that judge it"
     )
 
 
@@ -410,16 +357,8 @@ class Study(Section):
         return self.model.representation or plain
 
     def chapter_parameters(self, chapter: str) -> dict[str, Any]:
-        """Parameters of one chapter: its own section over the shared keys over the defaults.
-
-        Parameters
-        ----------
-        chapter : str
-            With its number or without: ``04_exploration`` or ``exploration``.
-        """
-        section: Chapter = getattr(
-            self, chapter.split("_", 1)[-1] if chapter[0].isdigit() else chapter
-        )
+        """Parameters of a chapter (``04_exploration``): its section over the shared keys."""
+        section: Chapter = getattr(self, chapter.split("_", 1)[1])
         shared = {
             "seed": self.seed,
             "labels": self.labels,
@@ -435,21 +374,10 @@ class Study(Section):
         return {**chosen, **inherited}
 
 
-CHAPTER_MODELS: dict[str, type[Chapter]] = {
-    "01_audit": Audit,
-    "02_preprocessing": Preprocessing,
-    "03_embedding": Embedding,
-    "04_exploration": Exploration,
-    "05_classical": Classical,
-    "06_mlp": Mlp,
-    "07_crossvalidation": Crossvalidation,
-    "08_evaluation": Evaluation,
-    "09_leakage": Leakage,
-    "10_controls": Controls,
-    "11_robustness": Robustness,
-    "12_recording": Recording,
-}
-"""The chapters in the book's order, each with the model of its parameters."""
+def chapter_model(chapter: str) -> type[Chapter]:
+    """The model of a chapter's parameters: that of the study's section of its name."""
+    model: Any = Study.model_fields[chapter.split("_", 1)[1]].annotation
+    return model
 
 
 SHOWN = 8

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from scipy.stats import norm
 
 from cryhear.ceiling import wilson
@@ -22,6 +21,8 @@ from cryhear.procedure import PRIMARY, Procedure
 
 EFFECTS = (0.0, 0.2, 0.5, 0.8, 1.2)
 """Class shifts put in, in between-infant standard deviations."""
+LEVEL, POWER = 0.05, 0.8
+"""Level of the test, and the share of studies that should find what is there."""
 
 
 def between_infant_rows(X: np.ndarray, infants: np.ndarray) -> np.ndarray:
@@ -78,14 +79,12 @@ def simulate_power(
     seed: int = 42,
     start: int = 0,
     stop: int | None = None,
-    level: float = 0.05,
     procedure: Procedure = PRIMARY,
-    n_jobs: int = 1,
 ) -> pd.DataFrame:
     """Simulated studies, each tested as the real one is.
 
     Run i draws the same labels and directions for every effect. A run's test stops after 19
-    permutations when so many beat it that it can no longer reach `level` (Besag and Clifford 1991);
+    permutations when so many beat it that it can no longer reach LEVEL (Besag and Clifford 1991);
     whether it is significant is then known, and its p is a lower bound.
 
     Parameters
@@ -104,39 +103,24 @@ def simulate_power(
         Refitting bootstraps of each run, for the coverage of the headline's interval; 0 for none.
     draws : int
         Bootstraps of each run over its fixed predictions ('test-sampling only').
-    level : float
-    n_jobs : int
-        Processes over runs.
 
     Returns
     -------
     pandas.DataFrame
-        One row a run and effect: `effect`, `run`, `auc`, `p`, `permutations` (made), `significant`,
-        `se_refit` (NaN without refits), `sampling_low`, `sampling_high` (NaN without draws).
+        One row a run and effect: `effect`, `auc`, `p`, `permutations` (made), `significant`,
+        `se_refit` (NaN without refits), `sampling_low`, `sampling_high` (NaN without draws), `run`.
     """
     if permutations < 19:
         raise EvaluationError(
             f"permutations is {permutations}; expected at least 19, with fewer p never reaches .05"
         )
-    wanted = range(start, runs if stop is None else min(stop, runs))
-    rows = Parallel(n_jobs)(
-        delayed(_simulate)(
-            X,
-            y,
-            recordings,
-            plan,
-            effect,
-            run,
-            permutations,
-            refits,
-            draws,
-            seed,
-            level,
-            procedure,
-        )
-        for run in wanted
+    fixed = (permutations, refits, draws, procedure)
+    rows = [
+        _simulate(X, y, recordings, plan, effect, np.random.default_rng([seed, run]), *fixed)
+        | {"run": run}
+        for run in range(start, runs if stop is None else min(stop, runs))
         for effect in effects
-    )
+    ]
     return pd.DataFrame(rows)
 
 
@@ -159,32 +143,24 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
         inside = (fitted["auc"] - mean).abs() <= Z_95 * fitted["se_refit"]
         drawn = part[part["sampling_low"].notna()]
         within = drawn["sampling_low"].le(mean) & drawn["sampling_high"].ge(mean)
-        rows.append(
-            {
-                "effect": effect,
-                "runs": len(part),
-                "auc": mean,
-                "auc_sd": part["auc"].std(ddof=1),
-                "share_significant": part["significant"].mean(),
-                "low": low,
-                "high": high,
-                "se_refit": fitted["se_refit"].mean(),
-                "coverage_refit": inside.mean() if len(fitted) else np.nan,
-                "coverage_sampling": within.mean() if len(drawn) else np.nan,
-            }
-        )
+        rows.append({
+            "effect": effect, "runs": len(part), "auc": mean, "auc_sd": part["auc"].std(ddof=1),
+            "share_significant": part["significant"].mean(), "low": low, "high": high,
+            "se_refit": fitted["se_refit"].mean(), "coverage_refit": inside.mean(),
+            "coverage_sampling": within.mean(),
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def detectable_auc(summary: pd.DataFrame, power: float = 0.8) -> float:
-    """The smallest mean AUC found significant in a share `power` of runs.
+def detectable_auc(summary: pd.DataFrame) -> float:
+    """The smallest mean AUC found significant in a share POWER of runs.
 
     The shares are made to rise with the effect (isotonic regression) and interpolated.
 
     Returns
     -------
     float
-        NaN if no effect tried reaches `power`.
+        NaN if no effect tried reaches POWER.
     """
     from sklearn.isotonic import IsotonicRegression
 
@@ -193,22 +169,20 @@ def detectable_auc(summary: pd.DataFrame, power: float = 0.8) -> float:
     order = np.arange(len(auc))
     rising = IsotonicRegression().fit(order, ordered["share_significant"], ordered["runs"])
     share = rising.predict(order)
-    reached = np.flatnonzero(share >= power)
+    reached = np.flatnonzero(share >= POWER)
     if not len(reached):
         return float("nan")
     last = reached[0]
     if last == 0 or share[last] == share[last - 1]:
         return float(auc[last])
-    part = (power - share[last - 1]) / (share[last] - share[last - 1])
+    part = (POWER - share[last - 1]) / (share[last] - share[last - 1])
     return float(auc[last - 1] + part * (auc[last] - auc[last - 1]))
 
 
-def detectable_auc_normal(
-    null: pd.DataFrame, error: float, power: float = 0.8, level: float = 0.05
-) -> float:
-    """The same by formula: the null's upper `level` point plus z(power) refitted standard errors."""
-    critical = float(np.quantile(null["auc"].to_numpy()[1:], 1 - level))
-    return critical + float(norm.ppf(power)) * error
+def detectable_auc_normal(null: pd.DataFrame, error: float) -> float:
+    """The same by formula: the null's upper LEVEL point plus z(POWER) refitted standard errors."""
+    critical = float(np.quantile(null["auc"].to_numpy()[1:], 1 - LEVEL))
+    return critical + float(norm.ppf(POWER)) * error
 
 
 def _simulate(
@@ -217,19 +191,16 @@ def _simulate(
     recordings: pd.DataFrame,
     plan: Plan,
     effect: float,
-    run: int,
+    rng: np.random.Generator,
     permutations: int,
     refits: int,
     draws: int,
-    seed: int,
-    level: float,
     procedure: Procedure,
 ) -> dict[str, float]:
-    rng = np.random.default_rng([seed, run])
     labels = exchange_labels(recordings, y, 1, rng)[0]
     moved = inject(X, labels, recordings["infant"].to_numpy(dtype=str), effect, rng)
     Z = components(moved, plan, procedure)
-    allowed = int(np.floor(level * (permutations + 1) + 1e-9)) - 1
+    allowed = int(np.floor(LEVEL * (permutations + 1) + 1e-9)) - 1
     drawn = exchange_labels(recordings, labels, permutations, rng)
     exceeding, made, auc = 0, 0, np.nan
     for first, last in ((0, 19), (19, permutations)):
@@ -244,17 +215,12 @@ def _simulate(
         np.nanmean(repeat_auc(moved, labels, plan, procedure, weight.astype(float)))
         for weight in infant_weights(recordings, refits, rng)
     ]
+    error = interval(auc, np.asarray(errors))[0] if refits > 1 else np.nan
     return {
-        "effect": effect,
-        "run": run,
-        "auc": float(auc),
-        "p": (exceeding + 1) / (made + 1),
-        "permutations": made,
-        "significant": exceeding <= allowed,
-        "se_refit": interval(auc, np.asarray(errors))[0] if refits > 1 else np.nan,
-        "sampling_low": low,
-        "sampling_high": high,
-    }
+        "effect": effect, "auc": float(auc), "p": (exceeding + 1) / (made + 1),
+        "permutations": made, "significant": exceeding <= allowed, "se_refit": error,
+        "sampling_low": low, "sampling_high": high,
+    }  # fmt: skip
 
 
 def _sampling_interval(

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from cryhear import linear, splits
 from cryhear.errors import ParameterError
@@ -22,35 +21,19 @@ from cryhear.procedure import PRIMARY, Procedure, Reduction, choose_C, inner_see
 P_COLUMNS = [f"p_{name}" for name in CLASSES]
 
 
-@dataclass(frozen=True)
-class Rung:
-    """What a rung of the ladder keeps apart.
-
-    Attributes
-    ----------
-    unit : {'row', 'recording', 'infant', 'platform'}
-        What folds keep whole.
-    fitted : {'all', 'train'}
-        The rows that scaling, PCA and tuning see.
-    says : str
-        One sentence for tables.
-    """
+class Rung(NamedTuple):
+    """What folds keep whole, and which rows scaling, PCA and tuning see: 'all' or 'train'."""
 
     unit: str
     fitted: str
-    says: str
 
 
 RUNGS: dict[str, Rung] = {
-    "L0": Rung("row", "all", "folds over rows; augmented copies of one recording on both sides"),
-    "L1": Rung(
-        "recording", "all", "folds over recordings; scaling, PCA and tuning see all of them"
-    ),
-    "L2": Rung(
-        "recording", "train", "folds over recordings; everything fitted on the training side"
-    ),
-    "L3": Rung("infant", "train", "folds over infants; everything fitted on the training side"),
-    "L4": Rung("platform", "train", "trained on one platform, tested on the other, infants apart"),
+    "L0": Rung("row", "all"),  # augmented copies of one recording are on both sides
+    "L1": Rung("recording", "all"),
+    "L2": Rung("recording", "train"),
+    "L3": Rung("infant", "train"),
+    "L4": Rung("platform", "train"),  # trained on one, tested on the other, infants apart
 }
 
 
@@ -133,7 +116,7 @@ def estimator_model(
         ``tune(X, y, groups, seed)`` gives `hyper`, from the rows of `Task.fitted`.
     tune_each_repeat : bool
         False tunes each outer fold of the first repeat and keeps the result for the fold of the
-        same number in later ones. Such a model remembers, so it runs in one process.
+        same number in later ones.
     """
     from sklearn.pipeline import Pipeline
 
@@ -155,7 +138,6 @@ def estimator_model(
         estimators.fit(estimator, train, y[task.train], groups[task.train])
         return estimators.probabilities(estimator, test)
 
-    predict.remembers = tune is not None  # type: ignore[attr-defined]
     return predict
 
 
@@ -163,14 +145,11 @@ def cross_validate(
     study_set: Any,
     model: Model,
     folds: np.ndarray,
-    protocol: str = "infants",
     name: str = "logistic_regression",
-    unit: str = "infant",
     copies: np.ndarray | None = None,
     seed: int = 42,
-    n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """Out-of-fold predictions over given folds, everything fitted on the training side.
+    """Out-of-fold predictions over given folds by infant, everything fitted on the training side.
 
     Parameters
     ----------
@@ -180,31 +159,25 @@ def cross_validate(
         `primary_model(...)`, `estimator_model(...)` or any function of a Task.
     folds : numpy.ndarray, shape (n_repeats, n), int
         Fold in which each recording is tested.
-    protocol, name : str
+    name : str
         Written into the table.
-    unit : {'infant', 'recording'}
-        What inner folds keep whole, and what is proved to be apart.
     copies : numpy.ndarray, shape (c, n, d), optional
         Augmented copies, added to the training side only.
     seed : int
-    n_jobs : int
-        Processes over repeats.
 
     Returns
     -------
     pandas.DataFrame
-        The predictions table: one row a recording and repeat.
+        The predictions table, protocol 'infants': one row a recording and repeat.
 
     Raises
     ------
     SplitError
-        If a unit lies in two folds of a repeat.
+        If an infant lies in two folds of a repeat.
     """
-    keys = ("recording", "infant") if unit == "infant" else ("recording",)
-    splits.assert_no_overlap(study_set.recordings, np.asarray(folds), keys)
-    rung = Rung(unit, "train", "")
-    jobs = [(rung, protocol, r, fold) for r, fold in enumerate(np.atleast_2d(folds))]
-    return _run_all(study_set, model, jobs, name, copies, seed, n_jobs)
+    splits.assert_no_overlap(study_set.recordings, np.asarray(folds))
+    jobs = [(RUNGS["L3"], "infants", r, fold) for r, fold in enumerate(np.atleast_2d(folds))]
+    return _run_all(study_set, model, jobs, name, copies, seed)
 
 
 def ladder(
@@ -216,8 +189,6 @@ def ladder(
     n_splits: int = 5,
     n_repeats: int = 10,
     seed: int = 42,
-    held_out: str = "platform",
-    n_jobs: int = 1,
 ) -> pd.DataFrame:
     """Predictions on every rung of the leakage ladder.
 
@@ -226,14 +197,12 @@ def ladder(
 
     Parameters
     ----------
-    study_set, model, name, copies, seed, n_jobs
+    study_set, model, name, copies, seed
         As `cross_validate`. L0 puts copies on both sides: its plain rows have part 'oof', its
         copies 'oof_copies'.
     rungs : tuple of str
         Of RUNGS.
     n_splits, n_repeats : int
-    held_out : str
-        Column whose values L4 leaves out in turn: 'platform', or 'corpus' where there are several.
 
     Returns
     -------
@@ -253,18 +222,19 @@ def ladder(
     for key in rungs:
         rung, table = RUNGS[key], study_set.recordings
         if rung.unit == "platform":
-            jobs.append((rung, key, 0, held_out))
+            jobs.append((rung, key, 0, None))
             continue
         if rung.unit == "row" and copies is not None:
             table = pd.concat([table] * (1 + len(copies)), ignore_index=True)
         for r in range(n_repeats):
             fold = splits.folds(table, rung.unit, n_splits, seed + r, stratify=False)
             jobs.append((rung, key, r, fold))
-    return _run_all(study_set, model, jobs, name, copies, seed, n_jobs)
+    return _run_all(study_set, model, jobs, name, copies, seed)
 
 
-_Job = tuple[Rung, str, int, "np.ndarray | str"]
-"""Rung, protocol, repeat, and the fold of each row or the column that L4 holds out."""
+_Job = tuple[Rung, str, int, "np.ndarray | None"]
+"""Rung, protocol, repeat, and the fold of each row (None for L4, which draws none)."""
+_KEPT = ["recording", "infant", "set", "platform", "label"]
 
 
 def _run_all(
@@ -274,17 +244,13 @@ def _run_all(
     name: str,
     copies: np.ndarray | None,
     seed: int,
-    n_jobs: int,
 ) -> pd.DataFrame:
-    kept = ["recording", "infant", "set", "platform", "label"]
-    kept += [c for _, _, _, c in jobs if isinstance(c, str) and c not in kept]
-    recordings = study_set.recordings.assign(set=study_set.set)[kept]
+    recordings = study_set.recordings.assign(set=study_set.set)[_KEPT]
     copies = np.empty((0, *study_set.X.shape), np.float32) if copies is None else copies
     recordings = pd.concat([recordings] * (1 + len(copies)), ignore_index=True)
     X = np.concatenate([study_set.X, *copies])
     y = np.tile(np.asarray(study_set.y), 1 + len(copies))
-    n_jobs = 1 if getattr(model, "remembers", False) else n_jobs
-    runs = Parallel(n_jobs)(delayed(_run)(X, y, recordings, model, *job, seed) for job in jobs)
+    runs = [_run(X, y, recordings, model, *job, seed) for job in jobs]
     table = pd.concat(runs, ignore_index=True)
     table["model"], table["representation"] = name, study_set.representation
     return table[[c for c in table if c not in P_COLUMNS] + P_COLUMNS]
@@ -298,7 +264,7 @@ def _run(
     rung: Rung,
     protocol: str,
     repeat: int,
-    fold: np.ndarray | str,
+    fold: np.ndarray | None,
     seed: int,
 ) -> pd.DataFrame:
     """Predictions of one repeat of one rung."""
@@ -309,8 +275,9 @@ def _run(
         chosen = inner_seed(seed, repeat, k)
         task = Task(X, y, recordings, unit, train, fitted, test, protocol, repeat, k, chosen)
         p = np.asarray(model(task), np.float32)
-        table = recordings[["recording", "infant", "set", "platform", "label"]].iloc[test]
-        table = table.assign(protocol=protocol, part=np.where(test < n, "oof", "oof_copies"))
+        table = recordings.iloc[test].assign(
+            protocol=protocol, part=np.where(test < n, "oof", "oof_copies")
+        )
         table["repeat"], table["fold"] = np.int8(repeat), np.int8(k)
         table[P_COLUMNS] = p
         parts.append(table)
@@ -318,12 +285,12 @@ def _run(
 
 
 def _sides(
-    recordings: pd.DataFrame, n: int, rung: Rung, fold: np.ndarray | str
+    recordings: pd.DataFrame, n: int, rung: Rung, fold: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Training and test rows of each fold; copies (rows from n on) are tested on L0 alone."""
     rows = np.arange(len(recordings))
-    if isinstance(fold, str):
-        for held in splits.leave_out(recordings.iloc[:n], fold):
+    if fold is None:
+        for held in splits.leave_out(recordings.iloc[:n]):
             yield np.flatnonzero(np.isin(rows % n, held.train)), np.sort(held.test)
         return
     of_row = fold if rung.unit == "row" else np.asarray(fold)[rows % n]

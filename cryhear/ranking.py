@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from cryhear.errors import EvaluationError
@@ -58,40 +56,31 @@ def class_auc(
     return values.reshape(_K, *weights.shape[1:])
 
 
-def macro_auc(
-    y: np.ndarray,
-    p: np.ndarray,
-    pairs_within: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-) -> Any:
-    """Mean of `class_auc` over the three classes; a float, or shape (d,). Chance is 1/2.
+def macro_auc(y: np.ndarray, p: np.ndarray, pairs_within: np.ndarray | None = None) -> float:
+    """Mean of `class_auc` over the three classes. Chance is 1/2.
 
     >>> macro_auc([0, 1, 2], [[.8, .1, .1], [.2, .6, .2], [.1, .3, .6]])
     1.0
     """
-    values = class_auc(y, p, pairs_within, weights).mean(0)
-    return float(values) if values.ndim == 0 else values
+    return float(class_auc(y, p, pairs_within).mean())
 
 
-def average_precision(
-    y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
-    """Average precision of each class against the rest, shape (3,) or (3, d).
+def average_precision(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Average precision of each class against the rest, shape (3,).
 
     The sum over thresholds of (recall gained) x precision, over all rows together; chance is the
     class's share. Raises EvaluationError for a class without recordings.
     """
     y, p = codes(y), np.asarray(p, dtype=float)
     check_scores(y, p)
-    weights = row_weights(weights, len(y))
-    columns = weights.reshape(len(y), -1)
-    values = np.stack([Ranked(y == k, p[:, k]).average_precision(columns) for k in range(_K)])
-    if weights.ndim == 1 and np.isnan(values).any():
+    each = np.ones((len(y), 1))
+    values = np.concatenate([Ranked(y == k, p[:, k]).average_precision(each) for k in range(_K)])
+    if np.isnan(values).any():
         raise EvaluationError(
             f"labels hold only {sorted(set(y.tolist()))} of the codes 0 to {_K - 1}; expected "
             "every class for an average precision. Score more recordings together."
         )
-    return values.reshape(_K, *weights.shape[1:])
+    return values
 
 
 class Ranked:

@@ -27,6 +27,8 @@ SCORED = PARTS[1:]
 """Parts that no model was fitted on."""
 NO_SOUND = "no sound"
 """Representation of the baselines."""
+SMOOTHING = 0.1
+"""Label smoothing of the perceptron's loss."""
 
 
 @dataclass(frozen=True)
@@ -226,14 +228,14 @@ def mlp_fit(
     return fit
 
 
-def guessing_loss(labels: pd.Series, smoothing: float = 0.1) -> float:
+def guessing_loss(labels: pd.Series) -> float:
     """The perceptron's loss, nats, of giving every class one third, on rows with these labels.
 
     More than ln 3: smoothing gives every class a part of the target, and rare classes weigh more.
     """
     counts = labels.value_counts().to_numpy(dtype=float)
     weights = counts.sum() / (len(counts) * counts)
-    return float(np.log(3) * (1 - smoothing + smoothing * weights.mean()))
+    return float(np.log(3) * (1 - SMOOTHING + SMOOTHING * weights.mean()))
 
 
 def _predicted(split: Split, name: str, estimator: Any) -> pd.DataFrame:
@@ -241,9 +243,7 @@ def _predicted(split: Split, name: str, estimator: Any) -> pd.DataFrame:
     return split.predictions(name, p, split.study_set.representation)
 
 
-def lottery(
-    study_set: Any, n: int = 60, seed: int = 42, units: Sequence[str] = ("file", "infant")
-) -> pd.DataFrame:
+def lottery(study_set: Any, n: int = 60, seed: int = 42) -> pd.DataFrame:
     """Holdout scores of one fixed procedure over many four-way splits: what the draw is worth.
 
     The procedure is the primary one (`cryhear.procedure`), fitted on the training part without
@@ -256,7 +256,7 @@ def lottery(
         are refused have no row.
     """
     model, made = protocols.primary_model(), []
-    for unit in units:
+    for unit in ("file", "infant"):
         for i in range(n):
             try:
                 split = deal(study_set, unit, seed + i, augment=False)

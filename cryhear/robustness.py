@@ -32,7 +32,6 @@ BABY = "baby cry"
 """ESC-10's own cries: no other sound."""
 SLIGHT = ("white_noise_20db", "pink_noise_20db", "gain_minus_10db", "offset_250ms")
 """Changes a listener would hardly remark on."""
-NOT_RUN = "(not run here)"
 
 
 @dataclass(frozen=True)
@@ -229,12 +228,14 @@ def strange_table(table: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
 
 def record_other(run: Any, kinds: pd.DataFrame) -> None:
     """Record what `strange_table` found; where there are no other sounds, text that says so."""
-    others = kinds[~kinds["source"].isin([CRY, BABY])]
+    _record_other(run, kinds, kinds[~kinds["source"].isin([CRY, BABY])])
+    run.absent(*OTHER_KEYS)
+
+
+def _record_other(run: Any, kinds: pd.DataFrame, others: pd.DataFrame) -> None:
     run.number("n_other", int(kinds["n"].iloc[1:].sum()), "count")
     run.number("confidence_cry", kinds["confidence"].iloc[0], "score", n=int(kinds["n"].iloc[0]))
     if others.empty:
-        for key in OTHER_KEYS:
-            run.number(key, NOT_RUN, "text")
         return
     n, label_shares = int(others["n"].sum()), others[list(CLASSES)]
     at = label_shares.max(axis=1).idxmax()
@@ -245,9 +246,8 @@ def record_other(run: Any, kinds: pd.DataFrame) -> None:
     run.number("confidence_other", mean["confidence"], "score", n=n)
     run.number("worst_source", others.loc[at, "source"], "text")
     run.number("worst_label", label_shares.loc[at].astype(float).idxmax(), "text")
-    run.number(
-        "worst_share", float(label_shares.loc[at].max()), "share", n=int(others.loc[at, "n"])
-    )
+    worst = float(label_shares.loc[at].max())
+    run.number("worst_share", worst, "share", n=int(others.loc[at, "n"]))
     baby = kinds[kinds["source"] == BABY]
     if len(baby):
         row = baby.iloc[0]
@@ -256,9 +256,6 @@ def record_other(run: Any, kinds: pd.DataFrame) -> None:
             "conclusion_baby", row["low"] <= 0.6,
             "they are not clearly stranger.", "they are stranger too.",
         )  # fmt: skip
-    else:
-        for key in ("baby", "conclusion_baby"):
-            run.number(key, NOT_RUN, "text")
     run.conclude(
         "conclusion_other", mean["confidence"] < kinds["confidence"].iloc[0],
         "A sound that is no cry gets a label too, with less confidence than a cry.",

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cryhear.embedding.catalogue import NOT_RUN
 from cryhear.errors import EvaluationError
 from cryhear.intervals import CELL, bootstrap, paired_difference, repeated_scores
 from cryhear.rebuild import NO_SOUND
 
-GATED = "not run: gated weights"
-"""Note in the place of scores of a representation whose weights need their owner's consent."""
 NO_INTERVAL = "too few infants for an interval"
+REPORTED = ("accuracy", "majority_rate", "balanced_accuracy", "f1_weighted", "auc_macro")
+"""Metrics of every table of scores; accuracy never without the majority rate."""
 SHARES = ("accuracy", "majority_rate", "precision", "recall")
 """Metrics that the ledger counts as shares (printed in per cent); by class or averaged."""
 
@@ -46,22 +47,17 @@ def scored(
     return pd.concat(tables, ignore_index=True)
 
 
-def choose(
-    scores: pd.DataFrame, protocol: str, metric: str = "balanced_accuracy", **where: str
-) -> dict[str, str]:
-    """The model with the best validation score: ``model`` and ``representation``.
+def choose(scores: pd.DataFrame, protocol: str) -> dict[str, str]:
+    """``model`` and ``representation`` with the best balanced accuracy on validation.
 
-    Only models that heard something can be chosen. `where` narrows the choice further, such as
-    ``representation='yamnet'``.
+    Only models that heard something can be chosen.
     """
-    rows = scores[(scores["protocol"] == protocol) & (scores["metric"] == metric)]
+    rows = scores[(scores["protocol"] == protocol) & (scores["metric"] == "balanced_accuracy")]
     rows = rows[(rows["part"] == "validation") & (rows["representation"] != NO_SOUND)]
-    for column, value in where.items():
-        rows = rows[rows[column] == value]
     if rows.empty:
         raise EvaluationError(
-            f"no validation score of {metric} under {protocol} with {where or 'any model'}; "
-            f"expected some among protocols {sorted(scores['protocol'].unique())}. Change the choice."
+            f"no validation score under {protocol}; expected some among protocols "
+            f"{sorted(scores['protocol'].unique())}. Change the choice."
         )
     best = rows.iloc[int(np.argmax(rows["value"].to_numpy()))]
     return {"model": best["model"], "representation": best["representation"]}
@@ -69,7 +65,7 @@ def choose(
 
 def comparison(
     scores: pd.DataFrame,
-    metrics: Sequence[str] = ("accuracy", "majority_rate", "balanced_accuracy", "auc_macro"),
+    metrics: Sequence[str] = REPORTED,
     absent: Sequence[str] = (),
     intervals_of: Sequence[str] = ("balanced_accuracy", "auc_macro"),
 ) -> pd.DataFrame:
@@ -96,7 +92,7 @@ def comparison(
             named[f"{metric}_interval"] = text.where(rows["low"].notna(), NO_INTERVAL)
         table = table.merge(named, on=keys, how="left")
     missing = [
-        {"protocol": protocol, "model": GATED, "representation": name}
+        {"protocol": protocol, "model": NOT_RUN, "representation": name}
         for protocol in dict.fromkeys(scores["protocol"])
         for name in absent
     ]
@@ -112,7 +108,7 @@ def drawn(scores: pd.DataFrame, metric: str, representations: Sequence[str]) -> 
     """Rows for `figures.model_comparison`, with a line for what was not run."""
     rows = scores[scores["metric"] == metric]
     line = [
-        {"model": f"any model on {shown(name)}", "representation": NO_SOUND, "note": GATED}
+        {"model": f"any model on {shown(name)}", "representation": NO_SOUND, "note": NOT_RUN}
         for name in absent(representations)
     ]
     return pd.concat([rows, pd.DataFrame(line)], ignore_index=True) if line else rows
@@ -136,9 +132,9 @@ def sizes(predictions: pd.DataFrame, part: str) -> str:
     return ", ".join(f"{n:,} by {unit}" for unit, n in rows.items())
 
 
-def span(values: pd.Series, decimals: int = 2) -> str:
+def span(values: pd.Series) -> str:
     """Lowest and highest of some values in words, for descriptions of figures."""
-    return f"{values.min():.{decimals}f} to {values.max():.{decimals}f}"
+    return f"{values.min():.2f} to {values.max():.2f}"
 
 
 def record(
@@ -186,17 +182,41 @@ _RIVAL_IS = {
     "instance_lookup": "the lookup of the same app instance, which hears nothing,",
     "metadata": "a model of platform, age band, sex and level, which hears nothing else,",
 }
-_REPORTED = ("accuracy", "majority_rate", "balanced_accuracy", "f1_weighted", "auc_macro")
 
 
-def report_choice(
+def verdict(
+    run: Any,
+    scores: pd.DataFrame,
+    predictions: pd.DataFrame,
+    part: str,
+    refused: Mapping[str, str] | None = None,
+) -> None:
+    """Whether hearing the cries helped, by file and by infant: what validation chose, on a later part.
+
+    Records for each unit what `_choice` does, and then the sentence ``verdict``.
+    """
+    for unit in RIVALS:
+        _choice(run, scores, predictions, unit, part, (refused or {}).get(unit))
+    numbers = run.ledger.numbers
+    helped = [u for u in RIVALS if numbers[f"conclusion_{u}"].get("holds")]
+    where = {"test": "the test part"}.get(part, f"the {part}")
+    run.conclude(
+        "verdict",
+        bool(helped),
+        f"Hearing the cries helped where parts were dealt by {' and by '.join(helped)}.",
+        "Hearing the cries was not shown to help, however the parts were dealt: what validation chose "
+        f"did not do clearly better on {where} than a guess that hears nothing.",
+    )
+
+
+def _choice(
     run: Any,
     scores: pd.DataFrame,
     predictions: pd.DataFrame,
     unit: str,
     part: str,
-    refused: Mapping[str, str] | None = None,
-) -> dict[str, str] | None:
+    refused: str | None,
+) -> None:
     """Choose on validation, record the choice's scores, and conclude from a later part.
 
     Records ``{unit}_model``, ``{unit}_representation``, ``{unit}_{part}_{metric}`` for validation and
@@ -206,15 +226,15 @@ def report_choice(
     """
     protocol, key = f"split_{unit}", f"conclusion_{unit}"
     if protocol not in set(scores["protocol"]):
-        why = (refused or {}).get(unit, "it was left out on purpose")
+        why = refused or "it was left out on purpose"
         run.number(key, f"The split by {unit} was not run here: {why}", "text")
-        return None
+        return
     chosen = choose(scores, protocol)
     for name, value in chosen.items():
         run.number(f"{unit}_{name}", shown(value), "text")
-    for one_part in dict.fromkeys(("validation", part)):
+    for one_part in ("validation", part):
         rows = _cell(scores, protocol, one_part, chosen["model"], chosen["representation"])
-        for row in rows[rows["metric"].isin(_REPORTED)].to_dict("records"):
+        for row in rows[rows["metric"].isin(REPORTED)].to_dict("records"):
             name = f"{unit}_{one_part}_{row['metric']}"
             run.number(name, row["value"], unit_of(row["metric"]), n=int(row["n"]), **ends(row))
     rival = _cell(scores, protocol, part, RIVALS[unit], NO_SOUND)
@@ -235,13 +255,6 @@ def report_choice(
         f"Dealt by {unit}, hearing the cries helped{details}",
         f"Dealt by {unit}, hearing the cries was not shown to help{details}",
     )
-    return chosen
-
-
-def helped(run: Any) -> list[str]:
-    """Units by which parts were dealt where the choice beat its rival, as `report_choice` recorded."""
-    numbers = run.ledger.numbers
-    return [u for u in RIVALS if numbers.get(f"conclusion_{u}", {}).get("holds")]
 
 
 def _cell(

@@ -31,34 +31,25 @@ SNIPPET = 320
 """Samples of the waveform kept to show what a filter does: 20 ms, too short to hear."""
 
 
-def mel_filters(bands: int = BANDS, n_fft: int = 1024, rate: int = RATE) -> np.ndarray:
-    """Triangular mel filters.
-
-    Parameters
-    ----------
-    bands : int
-        Number of bands between 0 Hz and half of `rate`.
-    n_fft : int
-        FFT length, samples.
-    rate : int
-        Hz.
+def mel_filters() -> np.ndarray:
+    """Triangular mel filters, 0 to 8 kHz.
 
     Returns
     -------
-    numpy.ndarray, shape (bands, n_fft // 2 + 1), float64
+    numpy.ndarray, shape (BANDS, 513), float64
         Each row sums to 1, so a band's value is a mean power. The scale is HTK's,
         2595 log10(1 + f / 700) (Young et al., The HTK Book).
     """
-    top = 2595.0 * np.log10(1.0 + rate / 2 / 700.0)
-    edges = 700.0 * (10.0 ** (np.linspace(0.0, top, bands + 2) / 2595.0) - 1.0)
-    frequencies = np.fft.rfftfreq(n_fft, 1.0 / rate)
+    top = 2595.0 * np.log10(1.0 + RATE / 2 / 700.0)
+    edges = 700.0 * (10.0 ** (np.linspace(0.0, top, BANDS + 2) / 2595.0) - 1.0)
+    frequencies = np.fft.rfftfreq(1024, 1.0 / RATE)
     rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
     filters = np.clip(np.minimum(rising, falling), 0.0, None)
     return filters / np.maximum(filters.sum(axis=1, keepdims=True), 1e-12)
 
 
-def mel_spectrogram(samples: np.ndarray, rate: int = RATE) -> np.ndarray:
+def mel_spectrogram(samples: np.ndarray) -> np.ndarray:
     """Log-power mel spectrogram.
 
     Parameters
@@ -70,14 +61,14 @@ def mel_spectrogram(samples: np.ndarray, rate: int = RATE) -> np.ndarray:
     numpy.ndarray, shape (BANDS, frames), float32, dB
         Hann window of 1,024 samples, hop 256, floor at -100 dB.
     """
-    _, _, spectrum = stft(samples, fs=rate, nperseg=1024, noverlap=768, padded=True)
-    power = mel_filters(rate=rate) @ (np.abs(spectrum) ** 2)
+    _, _, spectrum = stft(samples, fs=RATE, nperseg=1024, noverlap=768, padded=True)
+    power = mel_filters() @ (np.abs(spectrum) ** 2)
     return (10.0 * np.log10(np.maximum(power, 10.0 ** (FLOOR_DB / 10)))).astype(np.float32)
 
 
-def envelope(samples: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest sample in each of `points` equal stretches, float32 [points] each."""
-    edges = np.linspace(0, len(samples), points + 1).astype(int)
+def envelope(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest sample in each of POINTS equal stretches, float32 [POINTS] each."""
+    edges = np.linspace(0, len(samples), POINTS + 1).astype(int)
     low = np.array([samples[a : max(b, a + 1)].min() for a, b in itertools.pairwise(edges)])
     high = np.array([samples[a : max(b, a + 1)].max() for a, b in itertools.pairwise(edges)])
     return low.astype(np.float32), high.astype(np.float32)
@@ -210,22 +201,15 @@ def steps(samples: np.ndarray, settings: Any) -> pd.DataFrame:
     centres = 700.0 * (10.0 ** (np.linspace(0, 2840.023, BANDS + 2)[1:-1] / 2595.0) - 1.0)
     parts = []
     for step, wave in stages.items():
-        low, high = envelope(wave)
         time = np.linspace(0, len(wave) / RATE, POINTS, endpoint=False)
-        parts.append(
-            pd.DataFrame({"step": step, "kind": "envelope", "x": time, "low": low, "high": high})
-        )
-        cut = wave[start : start + SNIPPET]
+        cut, bands = wave[start : start + SNIPPET], mean_spectrum(wave)
         ms = np.arange(len(cut)) / RATE * 1000
-        parts.append(
-            pd.DataFrame({"step": step, "kind": "snippet", "x": ms, "low": cut, "high": cut})
-        )
-        bands = mean_spectrum(wave)
-        parts.append(
-            pd.DataFrame(
-                {"step": step, "kind": "spectrum", "x": centres, "low": bands, "high": bands}
-            )
-        )
+        drawn = {"envelope": (time, *envelope(wave)), "snippet": (ms, cut, cut),
+                 "spectrum": (centres, bands, bands)}  # fmt: skip
+        parts += [
+            pd.DataFrame({"step": step, "kind": kind, "x": x, "low": low, "high": high})
+            for kind, (x, low, high) in drawn.items()
+        ]
     return pd.concat(parts, ignore_index=True)
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 
-def long_bands(table: pd.DataFrame, top_hz: float = 8000.0) -> pd.DataFrame:
+def long_bands(table: pd.DataFrame) -> pd.DataFrame:
     """Turn ``band_0 ... band_m`` columns of `cryhear.signals` into ``frequency_hz``, ``level_db``.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Mel bands between 0 Hz and `top_hz` (HTK's scale), dB, and columns that name the row.
+        Mel bands between 0 and 8,000 Hz (HTK's scale), dB, and columns that name the row.
 
     Returns
     -------
@@ -20,7 +20,7 @@ def long_bands(table: pd.DataFrame, top_hz: float = 8000.0) -> pd.DataFrame:
         The other columns, repeated for each band.
     """
     bands = [column for column in table.columns if str(column).startswith("band_")]
-    top = 2595.0 * np.log10(1.0 + top_hz / 700.0)
+    top = 2595.0 * np.log10(1.0 + 8000.0 / 700.0)
     centres = 700.0 * (10.0 ** (np.linspace(0.0, top, len(bands) + 2)[1:-1] / 2595.0) - 1.0)
     kept = [column for column in table.columns if column not in bands]
     hertz = dict(zip(bands, centres, strict=True))

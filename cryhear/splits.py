@@ -9,7 +9,8 @@ Nothing here looks at a feature.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -166,7 +167,7 @@ def folds(
     if stratify:
         _enough_units(ordered, unit, n_splits)
     fold = np.empty(len(ordered), dtype=np.int64)
-    for number, (_, test) in enumerate(_splitter(unit, n_splits, seed, stratify, ordered, y)):
+    for number, (_, test) in enumerate(_sides(unit, n_splits, seed, stratify, ordered, y)):
         fold[order[test]] = number
     if stratify:
         _every_class_in_every_fold(recordings, fold, n_splits)
@@ -326,16 +327,18 @@ def _deal(
     return part
 
 
-def _splitter(  # type: ignore[no-untyped-def] # of scikit-learn, which has no types
+def _sides(
     unit: str, n_splits: int, seed: int, stratify: bool, ordered: pd.DataFrame, y: np.ndarray
-):
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows of each fold."""
     rows = np.zeros(len(y))
-    options = {"n_splits": n_splits, "shuffle": True, "random_state": seed}
+    options: dict[str, Any] = {"n_splits": n_splits, "shuffle": True, "random_state": seed}
     if unit == "infant":
         # With one label for all, StratifiedGroupKFold balances sizes and sees no class.
         target = y if stratify else np.zeros_like(y)
-        return StratifiedGroupKFold(**options).split(rows, target, ordered["infant"])
-    return (StratifiedKFold if stratify else KFold)(**options).split(rows, y)
+        yield from StratifiedGroupKFold(**options).split(rows, target, ordered["infant"])
+    else:
+        yield from (StratifiedKFold if stratify else KFold)(**options).split(rows, y)
 
 
 def _enough_units(recordings: pd.DataFrame, unit: str, n_splits: int) -> None:

@@ -202,12 +202,7 @@ def _infant(index: int, s: SyntheticCorpus, seed: int) -> list[dict[str, Any]]:
         time += 12 + float(rng.lognormal(np.log(60), 1.5))
         other = [name for name in s.classes if name != usual] or [usual]
         label = usual if rng.random() < s.agreement else str(rng.choice(other))
-        moved = s.directions.get(label, {})
-        z = {
-            name: own[name] + s.within_sd * float(rng.standard_normal())
-            + s.effect * moved.get(name, 0.0)
-            for name in QUANTITIES
-        }  # fmt: skip
+        z = _voice(own, label, s, rng)
         level = float(np.clip(rng.normal(-22, 6), -45, -10))
         reason = str(rng.choice(list(REASONS[label]), p=list(REASONS[label].values())))
         reason = "dk" if rng.random() < s.unlabelled else reason
@@ -220,6 +215,18 @@ def _infant(index: int, s: SyntheticCorpus, seed: int) -> list[dict[str, Any]]:
             "rng": np.random.default_rng(rng.integers(2**63)),
         })  # fmt: skip
     return rows
+
+
+def _voice(
+    own: dict[str, float], label: str, s: SyntheticCorpus, rng: np.random.Generator
+) -> dict[str, float]:
+    """`QUANTITIES` of one recording: the infant's own, its day, and what the class does to it."""
+    moved = s.directions.get(label, {})
+    return {
+        name: own[name] + s.within_sd * float(rng.standard_normal())
+        + s.effect * moved.get(name, 0.0)
+        for name in QUANTITIES
+    }  # fmt: skip
 
 
 def _name(about: dict[str, str], time: float, reason: str) -> str:

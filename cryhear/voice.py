@@ -245,9 +245,9 @@ def _upsample(track: np.ndarray) -> np.ndarray:
     return np.interp(np.arange(len(track) * step) / step, np.arange(len(track)), track)
 
 
-def formants(tract_cm: float, count: int = 6) -> np.ndarray:
-    """Resonances of a uniform tube closed at one end, ``(2n - 1) c / 4L``, Hz."""
-    return (2 * np.arange(1, count + 1) - 1) * _SOUND_SPEED / (4 * tract_cm)
+def formants(tract_cm: float) -> np.ndarray:
+    """First six resonances of a uniform tube closed at one end, ``(2n - 1) c / 4L``, Hz."""
+    return (2 * np.arange(1, 7) - 1) * _SOUND_SPEED / (4 * tract_cm)
 
 
 def _tract(source: np.ndarray, tracks: dict[str, np.ndarray], tract_cm: float) -> np.ndarray:

@@ -285,15 +285,6 @@ def hazard() -> pd.DataFrame:
     return frame(rows, "scaling", "batch", "difference")
 
 
-def matrix() -> pd.DataFrame:
-    return frame(
-        [(a, b, 1.0 if a == b else -0.48) for a in CLASSES for b in CLASSES],
-        "row",
-        "column",
-        "value",
-    )
-
-
 def folds() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = [(g, r, f, rng.normal(m, 0.04)) for g, m in (("rows, augmented", 0.8), ("recordings", 0.45), ("infants", 0.36))
@@ -372,8 +363,7 @@ def degraded() -> pd.DataFrame:
 EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "class_distribution": lambda: ((distribution(),), {}),
     "class_distribution:together": lambda: ((distribution(),), {"together": True}),
-    "counts": lambda: ((frame([("used", 926), ("unlabelled", 61), ("duplicate", 12), ("short", 7), ("unusable", 1)], "group", "n"),), {"x_label": "Recordings"}),
-    "counts:by": lambda: ((frame([("3gp amr_nb", 600, "android"), ("caf ima4", 360, "ios"), ("wav", 20, "ios"), ("wav", 100, "android")], "group", "n", "platform"),), {"by": "platform"}),
+    "counts": lambda: ((frame([("3gp amr_nb", 600, "android"), ("caf ima4", 360, "ios"), ("wav", 20, "ios"), ("wav", 100, "android")], "group", "n", "platform"),), {"by": "platform"}),
     "ages": lambda: ((points().groupby(["age_band", "label"]).size().rename("n").reset_index(),), {}),
     "infant_mosaic": lambda: ((mosaic(),), {}),
     "labels_by_platform": lambda: ((platforms(),), {}),
@@ -381,15 +371,13 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "measurement": lambda: ((points(), "duration_s"), {}),
     "measurement:platform": lambda: ((points(), "level_dbfs"), {"by": "platform"}),
     "split_proof": lambda: ((proof(),), {}),
-    "waveforms": lambda: ((waves(),), {"by": "recording"}),
+    "waveforms": lambda: ((waves(),), {}),
     "spectrograms": lambda: ((spectrogram(),), {}),
     "preprocessing_steps": lambda: ((steps(),), {}),
     "augmentation_distance": lambda: ((histogram_rows(("noise", "time stretch", "pitch", "shift", "another recording"), "kind", "distance"),), {}),
     "spectra": lambda: ((spectra_rows(),), {"mark_hz": 4000}),
     "batch_hazard": lambda: ((hazard(),), {"tolerance": 1e-4}),
-    "backends": lambda: ((frame([("hear", 512, False, "gated weights"), ("yamnet", 1024, True, "1"), ("egemaps", 88, True, "eGeMAPSv02"), ("logmel", 256, True, "1")], "representation", "dimension", "available", "note"),), {}),
     "barcodes": lambda: ((barcode(),), {}),
-    "matrix": lambda: ((matrix(),), {}),
     "pca_variance": lambda: ((frame([(i, 0.3 * 0.7 ** (i - 1), 1 - 0.7**i) for i in range(1, 41)], "component", "share", "cumulative"),), {}),
     "projection": lambda: ((points(),), {}),
     "projection:infant": lambda: ((points(),), {"by": "infant"}),
@@ -397,13 +385,13 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "projection:part": lambda: ((points(),), {"panel": "part", "axis_names": ("PC 1 (21 % of the variance)", "PC 2 (9 %)")}),
     "projection:seed": lambda: ((points(),), {"panel": "seed"}),
     "right_and_wrong": lambda: ((points(),), {}),
-    "umap_stability": lambda: ((histogram_rows(("trustworthiness", "neighbour overlap", "shape agreement"), "quantity", "value", 10),), {}),
+    "umap_stability": lambda: ((histogram_rows(("trustworthiness", "neighbour overlap", "shape agreement"), "quantity", "value", 10), 0.04), {}),
     "neighbour_purity": lambda: ((purity(),), {}),
     "model_comparison": lambda: ((model_rows(),), {}),
     "model_comparison:sets": lambda: ((both_sets(model_rows()),), {"series": "set"}),
-    "search": lambda: ((searched(),), {}),
+    "search": lambda: ((searched(), "Mean score on inner folds"), {}),
     "learning_curves": lambda: ((history(),), {}),
-    "generalisation_gap": lambda: ((history().assign(value=lambda t: t["train_acc"] - t["valid_acc"]),), {"best_epoch": 18}),
+    "generalisation_gap": lambda: ((history().assign(value=lambda t: t["train_acc"] - t["valid_acc"]),), {}),
     "confusion": lambda: ((confusions(),), {"panel": "part"}),
     "roc": lambda: ((curves("false_positive_rate", "true_positive_rate"), areas()), {}),
     "precision_recall": lambda: ((curves("recall", "precision"), areas()), {"prevalence": {"pain": 0.11, "hunger": 0.79, "neurological": 0.1}}),
@@ -416,16 +404,15 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "split_lottery": lambda: ((lottery(),), {"marks": {"this run's split": 0.57}}),
     "ladder": lambda: ((ladder(),), {}),
     "inflation": lambda: ((both_sets(scored("comparison", ("L0 minus L3", "L1 minus L3", "L2 minus L3", "L4 minus L3"), -0.02)),), {"series": "set"}),
-    "null_distribution": lambda: ((pd.DataFrame({"auc": np.random.default_rng(0).normal(0.5, 0.03, 1000)}), 0.531), {"p": 0.153}),
+    "null_distribution": lambda: ((pd.DataFrame({"auc": np.random.default_rng(0).normal(0.5, 0.03, 1000), "permutation": range(1000)}), 0.531, 0.153), {}),
     "power_curve": lambda: ((power(),), {"detectable": 0.6}),
-    "detectable": lambda: ((scored("what", ("uploads: detectable", "uploads: observed", "cleaned: detectable")),), {}),
     "precision_curve": lambda: ((frame([(n, 0.5 / np.sqrt(n)) for n in range(10, 400, 10)], "n", "half_width"),), {"here": 60}),
-    "ceiling": lambda: ((frame([("75 % agreement of adults", 0.6, 0.66), ("same-instance pairs\nwithin five minutes", 0.83, 0.88)], "source", "low", "high"),), {"observed": 0.53}),
-    "specification_curve": lambda: ((specifications(),), {}),
-    "controls": lambda: ((controls(),), {}),
+    "ceiling": lambda: ((frame([("75 % agreement of adults", 0.6, 0.66), ("same-instance pairs\nwithin five minutes", 0.83, 0.88)], "source", "low", "high"),), {}),
+    "specification_curve": lambda: ((specifications(), "Macro AUC"), {}),
+    "controls": lambda: ((controls(), "Score"), {}),
     "robustness": lambda: ((degraded(),), {"series": "representation"}),
     "robustness:codecs": lambda: ((both_sets(scored("severity", ("plain", "AMR-NB 12.2", "Opus 16", "MP3 64", "8 kHz", "4 kHz"))),), {"series": "set", "x_label": "Round trip", "chance": None}),
-    "out_of_distribution": lambda: ((histogram_rows(("cries, held out", "other babies' cries", "dog", "rain", "clock", "speech"), "source", "score"),), {"threshold": 0.8}),
+    "out_of_distribution": lambda: ((histogram_rows(("cries, held out", "other babies' cries", "dog", "rain", "clock", "speech"), "source", "score"), 0.8, "Distance"), {}),
     "decisions": lambda: ((frame([(1.8 * i, 1.8 * i + 2, c, q, "") for i in range(2) for c, q in zip(CLASSES, (0.1, 0.8, 0.1), strict=True)] + [(3.6, 5.6, "no answer", 1.0, "too quiet")], "start_s", "end_s", "label", "share", "reason"),), {}),
     "gates": lambda: ((frame([(g, s, v, v - 0.1, v + 0.05, n) for g in ("logmel", "yamnet") for s, v, n in (("cries", 0.9, 400), ("other sounds", 0.2, 72))], "gate", "sounds", "passed", "low", "high", "recordings"),), {}),
     "beside_original": lambda: ((original(),), {}),

@@ -1,6 +1,6 @@
 """Hostile recordings by the hundred: every format, broken in every way, through decoder and manifest.
 
-``python -m tests.fuzz --runs 2000`` makes that many files, has each read by a worker that may use only
+``python tests/fuzz.py --runs 2000`` makes that many files, has each read by a worker that may use only
 so much memory and time, and prints how often each kind ended how. A file may be read or refused with a
 reason; anything else (another exception, a warning, a crash, a time-out) is a defect, and exit code 1.
 The same seed makes the same files.
@@ -25,8 +25,8 @@ from pathlib import Path
 import av
 import numpy as np
 import soundfile
+from made_sound import RATE, encoded
 
-RATE = 16_000
 SECONDS = 1.2
 MEMORY = 4 << 30
 """Address space of a worker, bytes: libraries take about 1.5 GiB of it, sound the rest."""
@@ -60,29 +60,8 @@ def seeds() -> dict[str, bytes]:
         (".webm", "webm", "libopus", 48_000),
     ):  # fmt: skip
         if codec in av.codecs_available:
-            made[f"{form} {codec}{suffix}"] = encoded(x, form, codec, rate)
+            made[f"{form} {codec}{suffix}"] = encoded(x, codec, form, rate)
     return made
-
-
-def encoded(x: np.ndarray, form: str, codec: str, rate: int) -> bytes:
-    """Samples at 16 kHz through one of FFmpeg's encoders."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format=form) as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.layout = "mono"
-        stream.bit_rate = 12_200 if "amr" in codec else 64_000
-        context = stream.codec_context
-        frame = av.AudioFrame.from_ndarray((x[None] * 32767).astype(np.int16), "s16", "mono")
-        frame.sample_rate = RATE
-        resampler = av.AudioResampler(
-            context.format.name, "mono", rate, frame_size=context.frame_size or 0
-        )
-        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
-            if piece is not None:
-                piece.pts = None
-            for packet in stream.encode(piece):
-                container.mux(packet)
-    return buffer.getvalue()
 
 
 def _any(rng: np.random.Generator, seeds: dict[str, bytes]) -> bytearray:

@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from made_sound import RATE, encoded
 
 from cryhear import audio
 from cryhear.errors import AudioError
 
-RATE = 16_000
 LENGTH = 2 * RATE
 
 # A lossy codec pads its ends by up to a frame or two of 1,024 samples at each end.
@@ -34,21 +34,7 @@ def sine() -> np.ndarray:
 
 
 def encode(path: Path, x: np.ndarray, codec: str, form: str, rate: int = RATE) -> Path:
-    """Write `x` (at 16 kHz) through FFmpeg's encoder."""
-    with av.open(str(path), "w", format=form) as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.layout = "mono"
-        context = stream.codec_context
-        frame = av.AudioFrame.from_ndarray((x[None] * 32767).astype(np.int16), "s16", "mono")
-        frame.sample_rate = RATE
-        resampler = av.AudioResampler(
-            context.format.name, "mono", rate, frame_size=context.frame_size or 0
-        )
-        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
-            if piece is not None:
-                piece.pts = None
-            for packet in stream.encode(piece):
-                container.mux(packet)
+    path.write_bytes(encoded(x, codec, form, rate))
     return path
 
 

@@ -10,7 +10,7 @@ import soundfile
 from cryhear import manifest
 
 EACH = 6
-"""Files of a kind; `python -m tests.fuzz` makes any number."""
+"""Files of a kind; `python tests/fuzz.py` makes any number."""
 
 
 def test_every_hostile_file_is_read_or_refused_with_a_reason(tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,12 +79,8 @@ def test_bootstrap_equals_a_loop_over_scikit_learn(ties, within):
     assert set(got["interval"]) == {"test-sampling only"}
 
 
-def test_draws_of_ten_models_take_a_second_or_two():
-    table = predictions(900, models=10)
-    start = time.process_time()
-    got = evaluate.bootstrap(table, draws=500, seed=0)
-    # About 0.4 s of one core (2,000 draws: 1.6 s); a loop over scikit-learn takes minutes.
-    assert time.process_time() - start < 5
+def test_every_model_has_every_metric():
+    got = evaluate.bootstrap(predictions(300, models=10), draws=50, seed=0)
     assert len(got) == 10 * len(evaluate.METRICS)
     assert not got.isna().any(axis=None)
 
@@ -109,7 +103,8 @@ def test_the_interval_is_wider_over_infants_than_over_recordings_when_infants_ag
     table["infant"] = table["recording"]
     table["recording"] = [f"r{i}" for i in range(len(table))]
     one = evaluate.bootstrap(table, 500, 0).set_index("metric")["se"]
-    other = evaluate.bootstrap(table, 500, 0, unit="recording").set_index("metric")["se"]
+    each = table.assign(infant=table["recording"])
+    other = evaluate.bootstrap(each, 500, 0).set_index("metric")["se"]
     # Four copies hold the information of one: twice the standard error.
     assert one["accuracy"] / other["accuracy"] == pytest.approx(2, rel=0.15)
 
@@ -155,7 +150,7 @@ def test_fold_offsets_do_not_reach_the_auc():
 
 def test_infant_weighting():
     table = predictions(models=1)
-    got = evaluate.repeated_scores(table, weighting="infant").set_index("metric")["value"]
+    got = evaluate.bootstrap(table, 50, weighting="infant").set_index("metric")["value"]
     right = table[P].to_numpy().argmax(1) == evaluate.codes(table["label"])
     by_infant = pd.Series(right).groupby(table["infant"].to_numpy()).mean()
     assert got["accuracy"] == pytest.approx(by_infant.mean(), abs=EXACT)
@@ -226,8 +221,8 @@ def test_bad_tables_are_refused():
         evaluate.bootstrap(table.drop(columns="fold"), 10)
     with pytest.raises(EvaluationError, match=r"lack columns \['corpus'\]"):
         evaluate.bootstrap(table, 10, within=("corpus",))
-    with pytest.raises(EvaluationError, match="unit 'clip'"):
-        evaluate.bootstrap(table, 10, unit="clip")
+    with pytest.raises(EvaluationError, match="weighting 'clip'"):
+        evaluate.bootstrap(table, 10, weighting="clip")
     with pytest.raises(EvaluationError, match="no column size"):
         evaluate.bootstrap(table, 10, by=["size"])
     with pytest.raises(EvaluationError, match=r"model0.*no pain"):

@@ -119,7 +119,7 @@ def _matches(name: str, patterns: list[str]) -> bool:
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 modelled = pytest.mark.parametrize(
-    "path", [p for p in NOTEBOOKS if p.stem in params.CHAPTER_MODELS], ids=lambda p: p.stem
+    "path", [p for p in NOTEBOOKS if p.stem in CHAPTERS], ids=lambda p: p.stem
 )
 
 
@@ -138,7 +138,6 @@ def test_notebooks_are_the_chapters_of_the_book():
     }
     names = {path.stem for path in NOTEBOOKS}
     assert names <= listed
-    assert set(CHAPTERS) == set(params.CHAPTER_MODELS)
     missing = set(CHAPTERS) - names
     assert not missing, f"chapters without a notebook: {sorted(missing)}"
 
@@ -168,7 +167,7 @@ def test_parameters_equal_the_model(path):
     (source,) = _tagged(path, "parameters")
     body = ast.parse(source).body
     found = {node.targets[0].id: ast.literal_eval(node.value) for node in body}
-    model = params.CHAPTER_MODELS[path.stem]()
+    model = params.chapter_model(path.stem)()
     assert found == model.model_dump(mode="json")
     assert list(found) == list(type(model).model_fields)
 
@@ -290,7 +289,7 @@ def test_every_figure_is_referred_to_and_described(path):
     prefix = f"fig-{_prefix(path)}-"
     referred = {t.removeprefix(prefix) for r, t in ROLE.findall(prose) if r == "numref"}
     figures = _recorded(path, "figure")
-    assert figures or path.stem not in params.CHAPTER_MODELS
+    assert figures or path.stem not in CHAPTERS
     unmentioned = [f for f in figures if not any(re.fullmatch(f, name) for name in referred)]
     assert not unmentioned, f"figures no sentence refers to: {unmentioned}"
     own = {name for name in referred if not name.startswith("fig-")}

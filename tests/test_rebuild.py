@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from cryhear import crossvalidation, original, rebuild, scoreboard, splits
+from cryhear.embedding import catalogue
 from cryhear.errors import EvaluationError, SplitError
 from cryhear.intervals import PROBABILITIES
 from cryhear.labels import CLASSES
@@ -138,8 +139,8 @@ def test_validation_alone_chooses(fitted):
     other["value"] = np.where(other["part"] == "validation", 0.0, 1.0)
     both = pd.concat([scores, other[other["model"] == "other"]])
     assert scoreboard.choose(both, "split_file")["model"] == "logistic_regression"
-    with pytest.raises(EvaluationError, match="nowhere"):
-        scoreboard.choose(scores, "split_file", representation="nowhere")
+    with pytest.raises(EvaluationError, match="under split_month"):
+        scoreboard.choose(scores, "split_month")
 
 
 def test_comparison_shows_the_majority_rate_and_what_was_not_run(fitted):
@@ -148,7 +149,7 @@ def test_comparison_shows_the_majority_rate_and_what_was_not_run(fitted):
     table = scoreboard.comparison(cell, absent=scoreboard.absent(["made"]))
     assert {"accuracy", "majority_rate"} <= set(table)
     assert table.iloc[-1].to_dict()["representation"] == "hear"
-    assert table["model"].iloc[-1] == scoreboard.GATED
+    assert table["model"].iloc[-1] == catalogue.NOT_RUN
     assert scoreboard.absent(["hear-pytorch"]) == []
     with pytest.raises(EvaluationError, match="expected one"):
         scoreboard.one(scores, metric="accuracy")
@@ -227,7 +228,7 @@ def test_printed_figures_follow_from_each_other(root):
     printed = study["notebook_outputs"]["cross_validation_svm_5fold"]
     assert found["cv_mean"] == pytest.approx(printed["mean"], abs=PRINTED)
     assert found["cv_sd"] == pytest.approx(printed["sd"], abs=PRINTED)
-    assert original.split_counts(study["data"]["files_labelled"]) == study["data"]["split_counts"]
+    assert sum(study["data"]["split_counts"].values()) == study["data"]["files_labelled"]
     assert found["cv_expected_low"] < printed["mean"] - 0.01
     assert found["majority_rate"] == pytest.approx(3678 / 6639)
     table = original.figures(study)
@@ -246,17 +247,16 @@ def test_report_chooses_records_and_concludes(fitted):
     run = SimpleNamespace(number=ledger.number, conclude=ledger.conclude, ledger=ledger)
     scores = scoreboard.scored(fitted.tables["predictions"], draws=50)
     table = fitted.tables["predictions"]
-    scoreboard.report_choice(run, scores, table, "infant", "test")
+    none = scores[scores["protocol"] == "split_infant"]
+    scoreboard.verdict(run, none, table, "test", {"file": "too few"})
     assert ledger.numbers["infant_test_gain"]["low"] > 0
     assert ledger.numbers["infant_model"]["value"] == "logistic regression"
     assert ledger.numbers["conclusion_infant"]["holds"] is True
     assert (
         "{num}`classical.infant_test_auc_macro ci`" in ledger.numbers["conclusion_infant"]["value"]
     )
-    none = scores[scores["protocol"] == "split_infant"]
-    scoreboard.report_choice(run, none, table, "file", "test", {"file": "too few"})
     assert "too few" in ledger.numbers["conclusion_file"]["value"]
-    assert scoreboard.helped(run) == ["infant"]
+    assert ledger.numbers["verdict"]["value"].endswith("where parts were dealt by infant.")
     assert ledger.numbers["conclusion_infant"]["value"].startswith("Dealt by infant, hearing")
 
 

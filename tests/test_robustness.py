@@ -88,6 +88,7 @@ def test_a_far_sound_is_strange_and_a_cry_is_not(made):
     run = SimpleNamespace(
         number=lambda key, value, unit, **_: recorded.update({key: value}),
         conclude=lambda key, holds, yes, no: recorded.update({key: holds}),
+        absent=lambda *keys: None,
     )
     robustness.record_other(run, table.reset_index())
     assert set(robustness.OTHER_KEYS) <= set(recorded)
@@ -107,6 +108,9 @@ def test_without_other_sounds_every_key_says_so(made):
     kinds = robustness.strange_table(strange, 100, 0)
     assert kinds["source"].tolist() == [robustness.CRY]
     recorded = {}
-    run = SimpleNamespace(number=lambda key, value, unit, **_: recorded.update({key: value}))
+    run = SimpleNamespace(
+        number=lambda key, value, unit, **_: recorded.update({key: value}),
+        absent=lambda *keys: recorded.update(dict.fromkeys(keys, "absent")),
+    )
     robustness.record_other(run, kinds)
-    assert all(recorded[key] == robustness.NOT_RUN for key in robustness.OTHER_KEYS)
+    assert all(recorded[key] == "absent" for key in robustness.OTHER_KEYS)

@@ -81,7 +81,7 @@ def test_roughness_and_breath_fill_the_gaps_between_harmonics():
 
 
 def test_formants_are_those_of_a_uniform_tube():
-    np.testing.assert_allclose(formants(8.75, 3), [1000, 3000, 5000])
+    np.testing.assert_allclose(formants(8.75)[:3], [1000, 3000, 5000])
 
 
 def test_a_cry_breathes():

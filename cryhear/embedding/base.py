@@ -171,6 +171,6 @@ def need_threads(num_threads: int) -> int:
     return num_threads
 
 
-def _shortened(rows: np.ndarray, most: int = 8) -> str:
-    listed = ", ".join(str(row) for row in rows[:most])
-    return listed + (f" and {len(rows) - most} more" if len(rows) > most else "")
+def _shortened(rows: np.ndarray) -> str:
+    listed = ", ".join(str(row) for row in rows[:8])
+    return listed + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")

@@ -16,6 +16,7 @@ import pandas as pd
 from cryhear.embedding import REPRESENTATIONS, availability, load
 
 NOT_RUN = "not run: gated weights"
+"""Said of a representation whose weights need their owner's consent."""
 FILL = "cryhear report params/hear.yaml"
 """The command that adds HeAR's column, once its terms are accepted (see the file)."""
 

@@ -7,51 +7,29 @@ matplotlib is loaded at the first use of a function, not at import.
 
 from __future__ import annotations
 
-import importlib
+from importlib import import_module
 from typing import Any
 
-_ROOMS: dict[str, tuple[str, ...]] = {
-    "style": ("CLASS_STYLE", "SERIES", "png_bytes", "svg_bytes"),
-    "data": (
-        "ages", "class_distribution", "counts", "follow_up", "infant_mosaic", "labels_by_platform",
-        "split_proof",
-    ),
-    "signal": (
-        "augmentation_distance", "batch_hazard", "measurement", "preprocessing_steps", "spectra",
-        "spectrograms", "waveforms",
-    ),
-    "embedding": (
-        "backends", "barcodes", "matrix", "neighbour_purity", "pca_variance", "projection",
-        "umap_stability",
-    ),
-    "scores": (
-        "class_bars", "generalisation_gap", "learning_curves", "model_comparison",
-        "precision_recall", "roc", "search", "summary_bars",
-    ),
-    "calibration": (
-        "confidence", "confusion", "fold_scores", "reliability", "right_and_wrong",
-        "split_lottery", "train_holdout_gap",
-    ),
-    "audit": (
-        "ceiling", "detectable", "inflation", "ladder", "null_distribution", "power_curve",
-        "precision_curve",
-    ),
-    "answers": ("decisions", "gates"),
-    "sensitivity": (
-        "beside_original", "controls", "out_of_distribution", "robustness", "specification_curve",
-    ),
-}  # fmt: skip
-_HOME = {name: room for room, names in _ROOMS.items() for name in names}
-__all__ = sorted(_HOME)
+_ROOMS = ("data", "signal", "embedding", "scores", "calibration", "audit", "sensitivity", "answers")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"cryhear.figures.{_HOME[name]}"), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"cryhear.figures.{name}")
-    raise AttributeError(f"cryhear.figures has no figure {name!r}; it has {', '.join(__all__)}")
+    if name in (*_ROOMS, "style", "plots"):
+        return import_module(f"cryhear.figures.{name}")
+    drawn = _drawn()
+    if name in drawn:
+        return drawn[name]
+    raise AttributeError(f"cryhear.figures has no figure {name!r}; it has {', '.join(__dir__())}")
+
+
+def _drawn() -> dict[str, Any]:
+    """Every figure by its name: what `style.drawn` decorates in the rooms."""
+    found: dict[str, Any] = {}
+    for room in _ROOMS:
+        functions = vars(import_module(f"cryhear.figures.{room}"))
+        found |= {name: made for name, made in functions.items() if hasattr(made, "columns")}
+    return found
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *_ROOMS]
+    return sorted(_drawn())

@@ -14,6 +14,7 @@ from cryhear.figures.style import (
     fill,
     groups_of,
     handles_below,
+    legend,
     marks,
     name_of,
     new,
@@ -77,6 +78,5 @@ def gates(table: pd.DataFrame) -> Figure:
     axes.set_ylim(len(kinds) - 0.5, -0.5)
     axes.set(xlim=(-0.03, 1.03), xlabel="Share of recordings let through")
     if len(series) > 1:
-        handles, labels = axes.get_legend_handles_labels()
-        handles_below(figure, handles, labels)
+        legend(figure)
     return figure

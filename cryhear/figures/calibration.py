@@ -29,7 +29,7 @@ OUTERMOST = 0.03
 
 
 @drawn("predicted", "observed", "n")
-def reliability(table: pd.DataFrame, series: str | None = None) -> Figure:
+def reliability(table: pd.DataFrame, series: str) -> Figure:
     """Observed frequency against predicted probability, with how many predictions each bin holds.
 
     Parameters
@@ -38,29 +38,18 @@ def reliability(table: pd.DataFrame, series: str | None = None) -> Figure:
         One row a bin (`cryhear.calibration.reliability`): ``predicted`` (mean), ``observed``
         (frequency), ``n``; optionally ``low``, ``high`` (interval of the frequency) and
         the column named by `series`.
-    series : str, optional
+    series : str
         ``label``, or raw against calibrated.
     """
     figure, (above, below) = new(2, 1, height=4.8, sharex=True, height_ratios=[3, 1])
-    above.plot(
-        [0, 1],
-        [0, 1],
-        color=CHANCE,
-        linestyle=(0, (4, 3)),
-        linewidth=1.2,
-        label="perfect calibration",
-    )
+    above.plot([0, 1], [0, 1], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2,
+               label="perfect calibration")  # fmt: skip
     for label, part, style in parts_of(table, series):
         rows = part.sort_values("predicted")
-        above.errorbar(
-            rows["predicted"],
-            rows["observed"],
-            yerr=errors(rows.rename(columns={"observed": "value"})),
-            **marks(style),
-            capsize=2,
-            label=label,
-        )
-        below.plot(rows["predicted"], rows["n"], **marks(style))  # fmt: skip
+        interval = errors(rows.rename(columns={"observed": "value"}))
+        above.errorbar(rows["predicted"], rows["observed"], yerr=interval, capsize=2, label=label,
+                       **marks(style))  # fmt: skip
+        below.plot(rows["predicted"], rows["n"], **marks(style))
     above.set(ylabel="Observed frequency", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     below.set(xlabel="Predicted probability", ylabel="Predictions\nin the bin")
     below.set_ylim(0, 1.25 * table["n"].max())
@@ -99,9 +88,7 @@ def confidence(table: pd.DataFrame) -> Figure:
 
 
 @drawn("model", "part", "value")
-def train_holdout_gap(
-    table: pd.DataFrame, x_label: str = "Balanced accuracy", chance: float | None = 1 / 3
-) -> Figure:
+def train_holdout_gap(table: pd.DataFrame) -> Figure:
     """Each model's score on what it was fitted on and on the holdout, joined by a line.
 
     Parameters
@@ -115,35 +102,25 @@ def train_holdout_gap(
     axes.hlines(range(len(models)), spans["min"], spans["max"], color="#B0B0B0", linewidth=2)
     for part in parts:
         rows, style = table[table["part"] == part], style_of(part, parts)
-        axes.plot(
-            rows["value"],
-            [models.index(m) for m in rows["model"]],
-            **marks(style, ""),
-            markersize=7,
-            label=name_of(part),
-        )
-    chance_line(axes, chance, "x")
+        at = [models.index(m) for m in rows["model"]]
+        axes.plot(rows["value"], at, **marks(style, ""), markersize=7, label=name_of(part))
+    chance_line(axes, 1 / 3, "x")
     axes.set_yticks(range(len(models)), map(name_of, models))
     axes.set_ylim(len(models) - 0.5, -0.5)
-    axes.set_xlabel(x_label)
+    axes.set_xlabel("Balanced accuracy")
     legend(figure)
     return figure
 
 
 @drawn("group", "fold", "value")
-def fold_scores(
-    table: pd.DataFrame,
-    means: pd.DataFrame | None = None,
-    x_label: str = "Balanced accuracy",
-    chance: float | None = 1 / 3,
-) -> Figure:
-    """Score of every fold of every repeat, with the mean and its interval beneath.
+def fold_scores(table: pd.DataFrame, means: pd.DataFrame) -> Figure:
+    """Balanced accuracy of every fold of every repeat, with the mean and its interval beneath.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``group`` (model, representation or protocol), ``fold``, ``value``, optionally ``repeat``.
-    means : pandas.DataFrame, optional
+    means : pandas.DataFrame
         ``group``, ``value``, optionally ``low``, ``high``.
     """
     groups = groups_of(table, "group")
@@ -151,124 +128,86 @@ def fold_scores(
     for place, group in enumerate(groups):
         values = table.loc[table["group"] == group, "value"].to_numpy(float)
         spread = (np.arange(len(values)) * 0.618 % 1 - 0.5) * 0.34 - 0.12
-        axes.plot(
-            values,
-            place + spread,
-            color="#7A7A7A",
-            marker="o",
-            linestyle="",
-            alpha=0.5,
-            markersize=4,
-            label="one fold",
-        )
-    if means is not None:
-        at = [groups.index(group) + 0.26 for group in means["group"]]
-        axes.errorbar(
-            means["value"],
-            at,
-            xerr=errors(means),
-            color=ACCENT,
-            marker="D",
-            linestyle="",
-            capsize=3,
-            label="mean and interval",
-        )
-    chance_line(axes, chance, "x")
-    axes.set_yticks(
-        range(len(groups)), [f"{name_of(g)} ({int((table['group'] == g).sum())})" for g in groups]
-    )
+        axes.plot(values, place + spread, color="#7A7A7A", marker="o", linestyle="", alpha=0.5,
+                  markersize=4, label="one fold")  # fmt: skip
+    at = [groups.index(group) + 0.26 for group in means["group"]]
+    axes.errorbar(means["value"], at, xerr=errors(means), color=ACCENT, marker="D", linestyle="",
+                  capsize=3, label="mean and interval")  # fmt: skip
+    chance_line(axes, 1 / 3, "x")
+    names = [f"{name_of(g)} ({int((table['group'] == g).sum())})" for g in groups]
+    axes.set_yticks(range(len(groups)), names)
     axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.set_xlabel(x_label)
+    axes.set_xlabel("Balanced accuracy")
     legend(figure)
     return figure
 
 
-@drawn("value")
-def split_lottery(
-    table: pd.DataFrame,
-    marks: dict[str, float] | None = None,
-    x_label: str = "Holdout macro AUC",
-    chance: float | None = 0.5,
-) -> Figure:
-    """Histogram of one score over many random splits: what the luck of the draw is worth.
+@drawn("unit", "value")
+def split_lottery(table: pd.DataFrame, marks: dict[str, float]) -> Figure:
+    """Holdout AUC over many random splits, as histograms: what the luck of the draw is worth.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``value``, a row a split; optionally ``unit`` ('file', 'infant'): a panel each.
-    marks : dict, optional
+        ``value``, a row a split; ``unit`` ('file', 'infant'): a panel each.
+    marks : dict
         Name to value of scores to mark, such as this run's own split.
     """
-    units = groups_of(table, "unit") if "unit" in table else [None]
+    units = groups_of(table, "unit")
     figure, grid = new(len(units), 1, height=1.0 + 1.9 * len(units), sharex=True, squeeze=False)
     edges = np.histogram_bin_edges(table["value"].to_numpy(float), bins=24)
     for axes, unit in zip(grid.flat, units, strict=True):
-        values = (table if unit is None else table[table["unit"] == unit])["value"]
+        values = table.loc[table["unit"] == unit, "value"]
         axes.hist(values, edges, color="#B0B0B0", edgecolor="white")
-        chance_line(axes, chance, "x")
-        for place, (name, value) in enumerate((marks or {}).items()):
+        chance_line(axes, 0.5, "x")
+        for place, (name, value) in enumerate(marks.items()):
             axes.axvline(value, color=(ACCENT, "#D99A00", "#4FA3D9")[place % 3], linewidth=2,
                          linestyle=("-", "-.", ":")[place % 3], label=name)  # fmt: skip
-        axes.set(
-            ylabel="Splits",
-            title="" if unit is None else f"dealt by {name_of(unit)} (n = {len(values)})",
-        )
-    grid[-1, 0].set_xlabel(x_label)
+        axes.set(ylabel="Splits", title=f"dealt by {name_of(unit)} (n = {len(values)})")
+    grid[-1, 0].set_xlabel("Holdout macro AUC")
     legend(figure)
     return figure
 
 
 @drawn("true", "predicted", "n", "share")
-def confusion(table: pd.DataFrame, panel: str | None = None) -> Figure:
+def confusion(table: pd.DataFrame, panel: str) -> Figure:
     """Confusion matrices: counts, and the share of each true class, on one scale of share.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``true``, ``predicted`` (classes), ``n`` (a count, or its mean over repeats), ``share`` (of the
-        true class, 0 to 1), optionally `panel`.
-    panel : str, optional
+        true class, 0 to 1), `panel`.
+    panel : str
         Column whose groups get a panel each: ``part``, ``model``.
     """
-    panels = groups_of(table, panel) if panel else [None]
+    panels = groups_of(table, panel)
     figure, grid = new(len(panels), 1, height=0.7 + 2.3 * len(panels), squeeze=False)
     labels = groups_of(table, "true")
     for axes, one in zip(grid.flat, panels, strict=True):
-        part = table if one is None else table[table[panel] == one]
-        share = part.pivot(index="true", columns="predicted", values="share").reindex(
-            index=labels, columns=labels
-        )
-        n = (
-            part.pivot(index="true", columns="predicted", values="n")
-            .reindex_like(share)
-            .to_numpy(float)
+        cells = table[table[panel] == one].set_index(["true", "predicted"])
+        share, n = (
+            cells[what].unstack().reindex(index=labels, columns=labels).to_numpy(float)
+            for what in ("share", "n")
         )
         image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-        for (row, column), value in np.ndenumerate(share.to_numpy(float)):
-            count = float(n[row, column])
-            text = "none" if np.isnan(value) else f"{count:,.10g}\n{value:.0%}"
-            if not count.is_integer() and not np.isnan(value):
-                text = f"{count:,.1f}\n{value:.0%}"
-            axes.text(
-                column, row, text, ha="center", va="center", color="white" if value > 0.5 else INK
-            )
+        for (row, column), value in np.ndenumerate(share):
+            count = n[row, column]
+            text = "none" if np.isnan(value) else f"{count:,.{int(count % 1 > 0)}f}\n{value:.0%}"
+            color = "white" if value > 0.5 else INK
+            axes.text(column, row, text, ha="center", va="center", color=color)
         names = [name_of(label) for label in labels]
         axes.set_xticks(range(len(labels)), names)
         axes.set_yticks(range(len(labels)), names)
         axes.tick_params(length=0)
-        axes.set(
-            ylabel="True class",
-            title="" if one is None else f"{name_of(one)} (n = {n.sum():,.0f})",
-        )
+        axes.set(ylabel="True class", title=f"{name_of(one)} (n = {n.sum():,.0f})")
     grid[-1, 0].set_xlabel("Predicted class")
     figure.colorbar(image, ax=list(grid.flat), label="Share of the true class", aspect=30)
     return figure
 
 
 @drawn("x", "y", "label", "correct")
-def right_and_wrong(
-    table: pd.DataFrame, axis_names: tuple[str, str] = ("PC 1", "PC 2"), panel_by: str = "label"
-) -> Figure:
+def right_and_wrong(table: pd.DataFrame, axis_names: tuple[str, str] = ("PC 1", "PC 2")) -> Figure:
     """Map of scored recordings, right ones hollow and wrong ones filled, a panel for each class.
 
     The outermost recordings on each side are drawn at the map's edge, so that a few far ones do not
@@ -279,13 +218,13 @@ def right_and_wrong(
     table : pandas.DataFrame
         ``x``, ``y``, ``label`` (true class), ``correct`` (bool).
     """
-    panels = groups_of(table, panel_by)
+    panels = groups_of(table, "label")
     ends = table[["x", "y"]].quantile([OUTERMOST, 1 - OUTERMOST])
     table = table.assign(**{axis: table[axis].clip(*ends[axis]) for axis in ("x", "y")})
     figure, grid = new(1, len(panels), height=3.2, sharex=True, sharey=True, squeeze=False)
     for axes, one in zip(grid.flat, panels, strict=True):
         axes.scatter(table["x"], table["y"], s=6, color="#DDDDDD", linewidths=0)
-        rows = table[table[panel_by] == one]
+        rows = table[table["label"] == one]
         style = style_of(one, panels)
         for correct, face in ((True, "none"), (False, style["color"])):
             part = rows[rows["correct"] == correct]

@@ -17,7 +17,6 @@ from cryhear.figures.style import (
     legend,
     name_of,
     new,
-    require,
     style_of,
 )
 
@@ -29,9 +28,7 @@ AGE_BANDS = {
 
 
 @drawn("part", "label", "n")
-def class_distribution(
-    table: pd.DataFrame, together: bool = False, unit: str = "Recordings"
-) -> Figure:
+def class_distribution(table: pd.DataFrame, together: bool = False) -> Figure:
     """Classes of each part of a split: one panel a part, or all parts side by side.
 
     Parameters
@@ -40,30 +37,27 @@ def class_distribution(
         ``part`` (str), ``label`` (class), ``n`` (int); one row a part and class.
     together : bool, default False
         All parts in one panel.
-    unit : str, default 'Recordings'
-        What `n` counts, as the axis says it.
     """
     if together:
         figure, axes = new(height=3.6)
         bars(axes, table, "part", "label", "n")
         for box in axes.containers:
             axes.bar_label(box, fontsize=9, padding=1)
-        axes.set_ylabel(unit)
+        axes.set_ylabel("Recordings")
         legend(figure)
         return figure
     parts = groups_of(table, "part")
     rows = -(-len(parts) // 2)
     figure, grid = new(rows, min(2, len(parts)), height=0.6 + 1.9 * rows, squeeze=False)
     for axes, part in zip(grid.flat, parts, strict=False):
-        rows_of = table[table["part"] == part].assign(all="")
+        rows_of = table[table["part"] == part]
         for place, label in enumerate(groups_of(rows_of, "label")):
             style, n = style_of(label), rows_of.loc[rows_of["label"] == label, "n"]
             drawn_bar = axes.bar(place, n, 0.7, **fill(style))
             axes.bar_label(drawn_bar, fontsize=9, padding=1)
-        axes.set(title=f"{name_of(part)} (n = {rows_of['n'].sum():,})", ylabel=unit)
-        axes.set_xticks(
-            range(rows_of["label"].nunique()), map(name_of, groups_of(rows_of, "label"))
-        )
+        axes.set(title=f"{name_of(part)} (n = {rows_of['n'].sum():,})", ylabel="Recordings")
+        labels = groups_of(rows_of, "label")
+        axes.set_xticks(range(len(labels)), map(name_of, labels))
         axes.margins(y=0.15)
     for axes in list(grid.flat)[len(parts) :]:
         axes.set_axis_off()
@@ -71,32 +65,27 @@ def class_distribution(
 
 
 @drawn("group", "n")
-def counts(
-    table: pd.DataFrame, by: str | None = None, x_label: str = "Recordings", y_label: str = ""
-) -> Figure:
+def counts(table: pd.DataFrame, by: str) -> Figure:
     """Horizontal bars of counts, longest first: codecs, statuses, rules, duplicates.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``group`` (str), ``n`` (int) and, to stack the bars, the column named by `by`.
-    by : str, optional
+        ``group`` (str), ``n`` (int) and the column named by `by`.
+    by : str
         Column whose groups are stacked in each bar (``label``, ``set``, ``platform``).
-    x_label, y_label : str
-        Axis labels.
     """
     total = table.groupby("group", sort=False, observed=True)["n"].sum()
     total = total.sort_values(ascending=False, kind="stable")
     figure, axes = new(height=float(np.clip(1.2 + 0.28 * len(total), 2.0, 10.0)))
-    _stack(axes, table.assign(by=table[by] if by else "all"), list(total.index))
-    if by:
-        legend(figure)
+    _stack(axes, table.assign(by=table[by]), list(total.index))
+    legend(figure)
     for place, n in enumerate(total):
         axes.annotate(
             f"{n:,}", (n, place), (3, 0), textcoords="offset points", va="center", fontsize=9
         )
     axes.set_yticks(range(len(total)), map(name_of, total.index))
-    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.set_xlabel("Recordings")
     axes.invert_yaxis()
     axes.margins(x=0.12)
     return figure
@@ -129,13 +118,7 @@ def _stack(axes: Axes, table: pd.DataFrame, groups: list[str]) -> None:
         one = table[table["by"] == layer]
         n = one.groupby("group", observed=True)["n"].sum().reindex(groups, fill_value=0)
         style = style_of(layer, layers)
-        axes.barh(
-            range(len(groups)),
-            n,
-            left=left,
-            **fill(style),
-            label=name_of(layer),
-        )
+        axes.barh(range(len(groups)), n, left=left, label=name_of(layer), **fill(style))
         left = left + n.to_numpy(float)
 
 
@@ -163,13 +146,8 @@ def infant_mosaic(table: pd.DataFrame) -> Figure:
         style = style_of(label)
         x, under, over = (np.repeat(v, 2) for v in (edges, top, top + share))
         outline = np.concatenate([x[1:-1], x[-2:0:-1]]), np.concatenate([under, over[::-1]])
-        axes.fill(
-            *outline,
-            facecolor=style["color"],
-            hatch=style["hatch"],
-            linewidth=0,
-            label=name_of(label),
-        )
+        axes.fill(*outline, linewidth=0, label=name_of(label), facecolor=style["color"],
+                  hatch=style["hatch"])  # fmt: skip
         top = top + share
     # A line beside every single recording would wash out its colour.
     large = size.to_numpy()[order] > 2
@@ -193,11 +171,8 @@ def labels_by_platform(table: pd.DataFrame) -> Figure:
     platforms = groups_of(table, "platform")
     figure, axes = new(height=3.4)
     bars(axes, table.rename(columns={"share": "value"}), "platform", "label")
-    for box, label in zip(
-        [c for c in axes.containers if hasattr(c, "patches")],
-        groups_of(table, "label"),
-        strict=True,
-    ):
+    boxes = [c for c in axes.containers if hasattr(c, "patches")]
+    for box, label in zip(boxes, groups_of(table, "label"), strict=True):
         one = table[table["label"] == label]
         above = one["high"] if "high" in one else one["share"]
         for bar, n, top in zip(box.patches, one["n"], above.fillna(one["share"]), strict=True):
@@ -225,14 +200,9 @@ def follow_up(table: pd.DataFrame) -> Figure:
     above.bar_label(above.bar(at, table["n"], 0.7, color="#8C8C8C"), fontsize=9, padding=1)
     above.set_ylabel("Pairs of one\ninfant's recordings")
     above.margins(y=0.15)
+    interval = errors(table.rename(columns={"share": "value"}))
     below.errorbar(
-        at,
-        table["share"],
-        yerr=errors(table.rename(columns={"share": "value"})),
-        color=INK,
-        marker="o",
-        linestyle="",
-        capsize=3,
+        at, table["share"], yerr=interval, color=INK, marker="o", linestyle="", capsize=3
     )
     below.set(ylabel="Share of pairs whose\nlabels contradict", ylim=(0, None))
     below.set_xticks(at, table["gap"])
@@ -240,20 +210,18 @@ def follow_up(table: pd.DataFrame) -> Figure:
     return figure
 
 
-@drawn("unit", "part_a", "part_b")
-def split_proof(table: pd.DataFrame, of: str = "infants") -> Figure:
+@drawn("unit", "part_a", "part_b", "infants_a", "infants_b", "shared_infants")
+def split_proof(table: pd.DataFrame) -> Figure:
     """Who is in two parts of a split at once: a matrix of parts for each unit that was dealt.
 
     Parameters
     ----------
     table : pandas.DataFrame
         What `cryhear.overlap.overlap_proof` returns (``part_a``, ``part_b``, ``infants_a``,
-        ``infants_b``, ``shared_infants``, and the same of recordings), for one split or for several
-        stacked, with ``unit`` ('file', 'infant'): what the split deals.
-    of : {'infants', 'recordings'}
-        What is counted: on the diagonal all of a part's, beside it those in both.
+        ``infants_b``, ``shared_infants``), for one split or for several stacked, with ``unit``
+        ('file', 'infant'): what the split deals. Drawn on the diagonal are all infants of a part,
+        beside it those in both.
     """
-    require(table, (f"{of}_a", f"{of}_b", f"shared_{of}"), "split_proof")
     units = groups_of(table, "unit")
     parts = list(dict.fromkeys([*table["part_a"], *table["part_b"]]))
     height = 0.6 + len(units) * (0.75 + 0.34 * len(parts))
@@ -262,8 +230,8 @@ def split_proof(table: pd.DataFrame, of: str = "infants") -> Figure:
         shared = np.zeros((len(parts), len(parts)), dtype=int)
         for row in table[table["unit"] == unit].to_dict("records"):
             a, b = parts.index(row["part_a"]), parts.index(row["part_b"])
-            shared[a, a], shared[b, b] = row[f"{of}_a"], row[f"{of}_b"]
-            shared[a, b] = shared[b, a] = row[f"shared_{of}"]
+            shared[a, a], shared[b, b] = row["infants_a"], row["infants_b"]
+            shared[a, b] = shared[b, a] = row["shared_infants"]
         diagonal = np.eye(len(parts), dtype=bool)
         leak = (shared > 0) & ~diagonal
         axes.imshow(leak * 0.5 + diagonal * 0.12, cmap="Greys", vmin=0, vmax=1, aspect="auto")
@@ -272,6 +240,6 @@ def split_proof(table: pd.DataFrame, of: str = "infants") -> Figure:
             axes.text(column, row, f"{n:,}", ha="center", va="center", weight=weight)
         axes.set_xticks(range(len(parts)), map(name_of, parts))
         axes.set_yticks(range(len(parts)), map(name_of, parts))
-        axes.set_title(f"{of.capitalize()} in both parts, split dealt by {name_of(unit)}")
+        axes.set_title(f"Infants in both parts, split dealt by {name_of(unit)}")
         axes.tick_params(length=0)
     return figure

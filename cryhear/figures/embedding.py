@@ -15,7 +15,6 @@ from cryhear.figures.style import (
     chance_line,
     class_handles,
     drawn,
-    errors,
     groups_of,
     handles_below,
     legend,
@@ -26,41 +25,18 @@ from cryhear.figures.style import (
     style_of,
 )
 
-
-@drawn("representation", "dimension", "available", "note")
-def backends(table: pd.DataFrame) -> Figure:
-    """Representations, how many dimensions each has, and which could be run.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``representation``, ``dimension`` (int), ``available`` (bool), ``note`` (version, or why not).
-    """
-    figure, axes = new(height=1.2 + 0.45 * len(table))
-    for place, row in enumerate(table.itertuples()):
-        grey, hatch = ("#5E5E5E", "") if row.available else ("#C4C4C4", "///")
-        axes.barh(place, row.dimension, 0.5, color=grey, hatch=hatch)
-        axes.annotate(f"{row.dimension:,} ({row.note})", (row.dimension, place), (4, 0), fontsize=9,
-                      textcoords="offset points", va="center")  # fmt: skip
-    axes.set_yticks(range(len(table)), map(name_of, table["representation"]))
-    axes.set(
-        xlabel="Dimensions of an embedding (hatched: not run)",
-        xlim=(0, 1.9 * table["dimension"].max()),
-    )
-    axes.invert_yaxis()
-    return figure
+LARGEST = 6
+"""How many groups of points are told apart."""
 
 
 @drawn("label", "dimension", "value")
-def barcodes(table: pd.DataFrame, x_label: str = "Dimension of the embedding") -> Figure:
+def barcodes(table: pd.DataFrame) -> Figure:
     """Mean embedding of each class as a barcode, on one colour scale.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``label`` (class, or 'difference'-like names), ``dimension`` (int), ``value`` (float).
-    x_label : str
-        Label of the shared axis.
     """
     labels = groups_of(table, "label")
     figure, grid = new(len(labels), 1, height=0.9 + 0.75 * len(labels), sharex=True, squeeze=False)
@@ -68,78 +44,33 @@ def barcodes(table: pd.DataFrame, x_label: str = "Dimension of the embedding") -
     signed = bool((table["value"] < 0).any())
     for axes, label in zip(grid.flat, labels, strict=True):
         values = table[table["label"] == label].sort_values("dimension")["value"].to_numpy(float)
+        # From dark to light, so that the sign survives in grey.
         image = axes.imshow(
-            values[None, :],
-            aspect="auto",
-            interpolation="nearest",
-            # From dark to light, so that the sign survives in grey.
-            cmap="cividis" if signed else "Greys",
-            vmin=-limit if signed else 0,
-            vmax=limit,
+            values[None, :], aspect="auto", interpolation="nearest", rasterized=True,
+            cmap="cividis" if signed else "Greys", vmin=-limit if signed else 0, vmax=limit,
             extent=(0, len(values), 0, 1),
-            rasterized=True,
-        )
+        )  # fmt: skip
         axes.set_yticks([])
         axes.set_title(name_of(label), loc="left", color=style_of(label)["color"], weight="bold")
-    grid[-1, 0].set_xlabel(x_label)
-    figure.colorbar(
-        image,
-        ax=list(grid.flat),
-        label="Value",
-        aspect=20,
-        pad=0.02,
-        extend="both" if signed else "max",
-    )
-    return figure
-
-
-@drawn("row", "column", "value")
-def matrix(
-    table: pd.DataFrame, value_label: str = "Cosine similarity", limit: float = 1.0
-) -> Figure:
-    """A small square of values with its numbers: cosine between class means, overlap between seeds.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``row``, ``column``, ``value`` (from -`limit` to `limit`).
-    value_label : str
-        Label of the colour scale.
-    """
-    rows, columns = groups_of(table, "row"), groups_of(table, "column")
-    values = (
-        table.pivot(index="row", columns="column", values="value")
-        .loc[rows, columns]
-        .to_numpy(float)
-    )
-    figure, axes = new(height=1.2 + 0.42 * len(rows))
-    image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
-    for (row, column), value in np.ndenumerate(values):
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center",
-                  color="white" if abs(value) > 0.75 * limit else INK)  # fmt: skip
-    axes.set_xticks(range(len(columns)), map(name_of, columns))
-    axes.set_yticks(range(len(rows)), map(name_of, rows))
-    axes.tick_params(length=0)
-    figure.colorbar(image, ax=axes, label=value_label)
+    grid[-1, 0].set_xlabel("Dimension of the embedding")
+    figure.colorbar(image, ax=list(grid.flat), label="Value", aspect=20, pad=0.02,
+                    extend="both" if signed else "max")  # fmt: skip
     return figure
 
 
 @drawn("component", "share", "cumulative")
-def pca_variance(table: pd.DataFrame, threshold: float | None = 0.95) -> Figure:
+def pca_variance(table: pd.DataFrame) -> Figure:
     """Variance of each principal component, and of all up to it.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``component`` (from 1), ``share`` and ``cumulative`` (0 to 1).
-    threshold : float, optional
-        Cumulative share the models keep, as a line.
     """
     figure, axes = new(height=3.4)
     axes.bar(table["component"], table["share"], color="#A8A8A8", width=1.0, label="this component")
     axes.plot(table["component"], table["cumulative"], color=INK, label="up to this component")
-    if threshold is not None:
-        chance_line(axes, threshold, label=f"share kept ({threshold:.0%})")
+    chance_line(axes, 0.95, label="share kept (95%)")
     axes.set(xlabel="Principal component", ylabel="Share of the variance", ylim=(0, 1.03))
     axes.set_xlim(0.5, table["component"].max() + 0.5)
     legend(figure)
@@ -154,7 +85,6 @@ def projection(
     y: str = "y",
     panel: str | None = None,
     axis_names: tuple[str, str] = ("UMAP 1", "UMAP 2"),
-    largest: int = 6,
 ) -> Figure:
     """A map of recordings (PCA or UMAP) coloured by class, infant, platform or age band.
 
@@ -163,41 +93,31 @@ def projection(
     table : pandas.DataFrame
         One row a point, with `x`, `y`, `by` and, for small multiples, `panel`.
     by : str, default 'label'
-        Column that gives colour and marker. With more than `largest` groups (infants), only the
+        Column that gives colour and marker. With more than LARGEST groups (infants), only the
         largest are coloured and the rest is grey.
     panel : str, optional
         Column whose groups get a panel each: ``part`` (train, holdout, all), ``seed``.
     axis_names : (str, str)
         With the explained share for PCA: ``("PC 1 (21 %)", "PC 2 (9 %)")``.
-    largest : int, default 6
-        How many groups are told apart.
     """
     require(table, [c for c in (x, y, by, panel) if c], "projection")
     groups = groups_of(table, by)
     if by == "age_band":
         groups = [band for band in [*AGE_BANDS, ""] if band in groups]
-    if len(groups) > largest:
-        groups = sorted(table.loc[table[by] != "", by].value_counts().index[:largest])
+    if len(groups) > LARGEST:
+        groups = sorted(table.loc[table[by] != "", by].value_counts().index[:LARGEST])
         table = table.assign(**{by: table[by].where(table[by].isin(groups), "other")})
         groups = [*groups, "other"]
     panels = groups_of(table, panel) if panel else [None]
     wide = min(2, len(panels))
     rows = -(-len(panels) // wide)
-    figure, grid = new(
-        rows,
-        wide,
-        height=0.8 + (3.8 if wide == 1 else 2.6 * rows),
-        squeeze=False,
-        sharex=panel == "part",
-        sharey=panel == "part",
-    )
+    height, shared = 0.8 + (3.8 if wide == 1 else 2.6 * rows), panel == "part"
+    figure, grid = new(rows, wide, height=height, squeeze=False, sharex=shared, sharey=shared)
     for axes, one in zip(grid.flat, panels, strict=False):
         part = table if one is None else table[table[panel] == one]
         _points(axes, part, by, groups, x, y)
         if one is not None:
-            axes.set_title(
-                f"{name_of(one) if panel == 'part' else f'{panel} {one}'} (n = {len(part):,})"
-            )
+            axes.set_title(f"{name_of(one) if shared else f'{panel} {one}'} (n = {len(part):,})")
         axes.set(xticks=[], yticks=[])
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_axis_off()
@@ -223,7 +143,7 @@ def _points(axes: Axes, table: pd.DataFrame, by: str, groups: list[str], x: str,
 
 
 @drawn("quantity", "value")
-def umap_stability(table: pd.DataFrame, chance: float | None = None) -> Figure:
+def umap_stability(table: pd.DataFrame, chance: float) -> Figure:
     """How alike UMAP maps of the same embeddings are from seed to seed, as dots and their median.
 
     Parameters
@@ -231,7 +151,7 @@ def umap_stability(table: pd.DataFrame, chance: float | None = None) -> Figure:
     table : pandas.DataFrame
         ``quantity`` ('trustworthiness', 'neighbour overlap', ...), ``value`` (0 to 1); a row a
         seed or pair of seeds.
-    chance : float, optional
+    chance : float
         Overlap of unrelated maps.
     """
     quantities = groups_of(table, "quantity")
@@ -239,9 +159,8 @@ def umap_stability(table: pd.DataFrame, chance: float | None = None) -> Figure:
     for place, quantity in enumerate(quantities):
         values = table.loc[table["quantity"] == quantity, "value"].to_numpy(float)
         spread = (np.arange(len(values)) % 7 - 3) * 0.06
-        axes.plot(
-            values, place + spread, color=INK, marker="o", linestyle="", alpha=0.5, markersize=4
-        )
+        axes.plot(values, place + spread, color=INK, marker="o", linestyle="", alpha=0.5,
+                  markersize=4)  # fmt: skip
         axes.plot([np.median(values)] * 2, [place - 0.35, place + 0.35], color=INK, linewidth=2)
     chance_line(axes, chance, "x")
     names = [f"{name_of(q)} ({int((table['quantity'] == q).sum())})" for q in quantities]
@@ -253,38 +172,28 @@ def umap_stability(table: pd.DataFrame, chance: float | None = None) -> Figure:
 
 
 @drawn("target", "k", "purity", "chance")
-def neighbour_purity(table: pd.DataFrame, x_label: str = "Nearest neighbours looked at") -> Figure:
+def neighbour_purity(table: pd.DataFrame) -> Figure:
     """Share of nearest neighbours that share a class, or an infant, with chance beside it.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``target`` (class, 'same infant', ...), ``k`` (int), ``purity`` (0 to 1), ``chance`` (0 to 1),
-        optionally ``low``, ``high`` (interval of the purity).
+        ``target`` (class, 'same infant', ...), ``k`` (int), ``purity`` (0 to 1), ``chance`` (0 to 1).
     """
     figure, axes = new(height=4.0)
     targets = groups_of(table, "target")
     for place, target in enumerate(targets):
         rows, style = table[table["target"] == target].sort_values("k"), style_of(target, targets)
         at = rows["k"] * 1.03 ** (place - (len(targets) - 1) / 2)
-        interval = errors(rows.rename(columns={"purity": "value"}))
-        axes.errorbar(
-            at, rows["purity"], yerr=interval, **marks(style), capsize=2, label=name_of(target)
-        )
-        axes.plot(
-            at,
-            rows["chance"],
-            color=style["color"],
-            linestyle=":",
-            linewidth=1,
-            marker="_",
-            markersize=9,
-        )
+        axes.plot(at, rows["purity"], label=name_of(target), **marks(style))
+        axes.plot(at, rows["chance"], color=style["color"], linestyle=":", linewidth=1, marker="_",
+                  markersize=9)  # fmt: skip
     axes.plot([], [], color=CHANCE, linestyle=":", marker="_", label="chance of the same colour")
     ticks = sorted(table["k"].unique())
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_xticks([], minor=True)
-    axes.set(xlabel=x_label, ylabel="Share of neighbours alike", ylim=(0, None))
+    axes.set(xlabel="Nearest neighbours looked at", ylabel="Share of neighbours alike")
+    axes.set_ylim(0, None)
     legend(figure)
     return figure

@@ -33,45 +33,23 @@ def forest(
     """Horizontal dots with intervals, a line for each of `rows`, side by side for each of `series`.
 
     `table` has ``value`` and may have ``low`` and ``high``, its own ``chance`` for each row (in the
-    legend as `chance_label`), and a
-    ``note`` that stands in the place of a missing value ('not run: gated weights').
+    legend as `chance_label`), and a ``note`` that stands in the place of a missing value.
     """
     names, kinds = groups_of(table, rows), parts_of(table, series)
     for place, (label, part, style) in enumerate(kinds):
         offset = (place - (len(kinds) - 1) / 2) * 0.7 / max(len(kinds), 2)
         y = np.array([names.index(name) for name in part[rows]]) + offset
-        axes.errorbar(
-            part["value"],
-            y,
-            xerr=errors(part),
-            **marks(style, ""),
-            capsize=2.5,
-            label=label,
-            zorder=3,
-        )
+        look = {**marks(style, ""), "capsize": 2.5, "zorder": 3}
+        axes.errorbar(part["value"], y, xerr=errors(part), label=label, **look)
     for name, one in table[table["value"].isna()].groupby(rows, sort=False, observed=True):
         note = one["note"].iloc[0] if "note" in one else "not run"
-        axes.text(
-            0.02,
-            names.index(name),
-            note,
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            style="italic",
-            color=CHANCE,
-            fontsize=9,
-            bbox={"facecolor": "white", "linewidth": 0, "pad": 1},
-        )
+        axes.text(0.02, names.index(name), note, transform=axes.get_yaxis_transform(),
+                  va="center", style="italic", color=CHANCE, fontsize=9,
+                  bbox={"facecolor": "white", "linewidth": 0, "pad": 1})  # fmt: skip
     if "chance" in table.columns:
         y = np.array([names.index(name) for name in table[rows]])
-        axes.vlines(
-            table["chance"],
-            y - 0.38,
-            y + 0.38,
-            color=CHANCE,
-            linestyle=(0, (3, 2)),
-            label=chance_label,
-        )
+        axes.vlines(table["chance"], y - 0.38, y + 0.38, color=CHANCE, linestyle=(0, (3, 2)),
+                    label=chance_label)  # fmt: skip
     chance_line(axes, chance, "x")
     axes.set_yticks(range(len(names)), [name_of(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)

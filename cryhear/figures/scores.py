@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -31,7 +29,6 @@ def model_comparison(
     x_label: str = "Balanced accuracy",
     chance: float | None = 1 / 3,
     series: str | None = None,
-    rows: str = "model",
 ) -> Figure:
     """Scores with intervals, a line a model; baselines and 'not run' rows stand among them.
 
@@ -46,18 +43,16 @@ def model_comparison(
         Score of knowing nothing; None when the table has its own.
     series : str, optional
         Column of symbols side by side: ``representation``, ``set``, ``metric``.
-    rows : str, default 'model'
-        Column of the lines.
     """
-    figure, axes = new(height=forest_height(table, rows, series))
-    forest(axes, table, rows, series, chance)
+    figure, axes = new(height=forest_height(table, "model", series))
+    forest(axes, table, "model", series, chance)
     axes.set_xlabel(x_label)
     legend(figure)
     return figure
 
 
 @drawn("model", "candidate", "mean_score")
-def search(table: pd.DataFrame, x_label: str = "Mean score on inner folds") -> Figure:
+def search(table: pd.DataFrame, x_label: str) -> Figure:
     """Every candidate of every search, as a strip a model; the chosen one in a ring.
 
     Parameters
@@ -77,15 +72,8 @@ def search(table: pd.DataFrame, x_label: str = "Mean score on inner folds") -> F
     axes.plot(score, at, color=INK, marker="o", linestyle="", alpha=0.45, label="candidate")
     if "chosen" in table:
         ring = table["chosen"].to_numpy(bool)
-        axes.scatter(
-            score[ring],
-            at[ring],
-            s=110,
-            facecolors="none",
-            edgecolors=ACCENT,
-            linewidths=1.8,
-            label="chosen",
-        )
+        axes.scatter(score[ring], at[ring], s=110, facecolors="none", edgecolors=ACCENT,
+                     linewidths=1.8, label="chosen")  # fmt: skip
     names = [f"{name_of(m)} ({int((table['model'] == m).sum())})" for m in models]
     axes.set_yticks(range(len(models)), names)
     axes.set_ylim(len(models) - 0.5, -0.5)
@@ -94,7 +82,7 @@ def search(table: pd.DataFrame, x_label: str = "Mean score on inner folds") -> F
     return figure
 
 
-@drawn("epoch", "train_loss", "valid_loss", "train_acc", "valid_acc", "lr")
+@drawn("epoch", "train_loss", "valid_loss", "train_acc", "valid_acc", "lr", "best")
 def learning_curves(table: pd.DataFrame) -> Figure:
     """Training history: accuracy, loss and learning rate by epoch.
 
@@ -102,29 +90,18 @@ def learning_curves(table: pd.DataFrame) -> Figure:
     ----------
     table : pandas.DataFrame
         What `cryhear.mlp.history` returns: ``epoch`` (from 1), ``train_acc``, ``valid_acc``,
-        ``train_loss``, ``valid_loss``, ``lr`` and optionally ``best`` (bool: these weights were kept).
+        ``train_loss``, ``valid_loss``, ``lr`` and ``best`` (bool: these weights were kept).
     """
     figure, grid = new(3, 1, height=5.4, sharex=True)
-    for axes, (what, name) in zip(
-        grid, (("acc", "Accuracy"), ("loss", "Loss (nats)")), strict=False
-    ):
-        for style, part, label in (
-            (SERIES[0], "train", "train"),
-            (SERIES[1], "valid", "validation"),
-        ):
-            values = table[f"{part}_{what}"]
-            axes.plot(
-                table["epoch"],
-                values,
-                color=style["color"],
-                linestyle=style["linestyle"],
-                label=label,
-            )
+    for axes, what, name in zip(grid, ("acc", "loss"), ("Accuracy", "Loss (nats)"), strict=False):
+        for style, part in zip(SERIES, ("train", "validation"), strict=False):
+            axes.plot(table["epoch"], table[f"{part[:5]}_{what}"], color=style["color"],
+                      linestyle=style["linestyle"], label=part)  # fmt: skip
         axes.set_ylabel(name)
     grid[2].plot(table["epoch"], table["lr"], color=INK)
     grid[2].set(ylabel="Learning rate", xlabel="Epoch")
     grid[2].xaxis.get_major_locator().set_params(integer=True)
-    for epoch in table.loc[table["best"], "epoch"] if "best" in table else ():
+    for epoch in table.loc[table["best"], "epoch"]:
         for axes in grid:
             axes.axvline(epoch, color=INK, linewidth=1, linestyle=":", label="weights kept")
     figure.align_ylabels()
@@ -133,32 +110,26 @@ def learning_curves(table: pd.DataFrame) -> Figure:
 
 
 @drawn("epoch", "value")
-def generalisation_gap(
-    table: pd.DataFrame,
-    y_label: str = "Train minus validation accuracy",
-    best_epoch: int | None = None,
-) -> Figure:
+def generalisation_gap(table: pd.DataFrame) -> Figure:
     """Training score minus validation score by epoch.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``epoch``, ``value`` (difference of scores), optionally ``series`` and ``low``, ``high``.
+        ``epoch``, ``value`` (difference of scores), optionally ``series``.
     """
     figure, axes = new(height=3.2)
     for label, rows, style in parts_of(table, "series"):
         band_line(axes, rows, "epoch", "value", style, label)
     chance_line(axes, 0.0, label="no gap")
-    if best_epoch is not None:
-        axes.axvline(best_epoch, color=INK, linewidth=1, linestyle=":", label="weights kept")
-    axes.set(xlabel="Epoch", ylabel=y_label)
+    axes.set(xlabel="Epoch", ylabel="Train minus validation accuracy")
     axes.xaxis.get_major_locator().set_params(integer=True)
     legend(figure)
     return figure
 
 
 @drawn("label", "false_positive_rate", "true_positive_rate")
-def roc(table: pd.DataFrame, areas: pd.DataFrame | None = None, panel: str | None = None) -> Figure:
+def roc(table: pd.DataFrame, areas: pd.DataFrame, panel: str | None = None) -> Figure:
     """One-vs-rest ROC curves of the three classes with their bands.
 
     Parameters
@@ -167,87 +138,77 @@ def roc(table: pd.DataFrame, areas: pd.DataFrame | None = None, panel: str | Non
         ``label``, ``false_positive_rate``, ``true_positive_rate`` (0 to 1), optionally
         ``low``, ``high`` (band of the true-positive rate) and `panel`. The classes and 'macro', as
         `cryhear.bands.roc_band` returns them.
-    areas : pandas.DataFrame, optional
+    areas : pandas.DataFrame
         ``label``, ``value``, optionally ``low``, ``high`` and `panel`: areas for the legend.
     panel : str, optional
         Column whose groups get a panel each: ``part``.
     """
     named = ("False-positive rate", "True-positive rate")
     x, y = "false_positive_rate", "true_positive_rate"
-    return _named(_curves(table, x, y, areas, panel, "AUC", named), panel, "lower right")
+    figure = _curves(table, x, y, areas, panel, "AUC", named)
+    if panel is None:
+        legend(figure)
+    # Several panels have a legend inside each, for its areas are its own.
+    for axes in figure.axes if panel else ():
+        axes.legend(loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
+    return figure
 
 
 @drawn("label", "recall", "precision")
 def precision_recall(
-    table: pd.DataFrame,
-    areas: pd.DataFrame | None = None,
-    panel: str | None = None,
-    prevalence: dict[str, float] | None = None,
+    table: pd.DataFrame, areas: pd.DataFrame, prevalence: dict[str, float]
 ) -> Figure:
     """One-vs-rest precision-recall curves; each class's share is where chance lies.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``label``, ``recall``, ``precision`` (0 to 1), optionally ``low``, ``high`` and `panel`.
-    areas : pandas.DataFrame, optional
+        ``label``, ``recall``, ``precision`` (0 to 1), optionally ``low``, ``high``.
+    areas : pandas.DataFrame
         As in `roc`, of average precisions.
-    prevalence : dict, optional
+    prevalence : dict
         Class to its share (0 to 1), drawn as a thin dotted line in its colour.
     """
-    figure = _curves(table, "recall", "precision", areas, panel, "AP", ("Recall", "Precision"))
-    for axes in figure.axes:
-        for label, share in (prevalence or {}).items():
-            axes.axhline(share, color=style_of(label)["color"], linestyle=":", linewidth=1)
-    for axes in figure.axes if prevalence else ():
-        axes.plot([], [], color=CHANCE, linestyle=":", label="chance: the class's share")
-    return _named(figure, panel, "upper right")
+    figure = _curves(table, "recall", "precision", areas, None, "AP", ("Recall", "Precision"))
+    [axes] = figure.axes
+    for label, share in prevalence.items():
+        axes.axhline(share, color=style_of(label)["color"], linestyle=":", linewidth=1)
+    axes.plot([], [], color=CHANCE, linestyle=":", label="chance: the class's share")
+    legend(figure)
+    return figure
 
 
 def _curves(
-    table: pd.DataFrame, x: str, y: str, areas: pd.DataFrame | None, panel: str | None, area: str,
+    table: pd.DataFrame, x: str, y: str, areas: pd.DataFrame, panel: str | None, area: str,
     axis_names: tuple[str, str],
 ) -> Figure:  # fmt: skip
     panels = groups_of(table, panel) if panel else [None]
     figure, grid = new(len(panels), 1, height=0.8 + 3.6 * len(panels), squeeze=False)
     for axes, one in zip(grid.flat, panels, strict=True):
         part = table if one is None else table[table[panel] == one]
-        scored = areas if areas is None or one is None else areas[areas[panel] == one]
+        scored = areas if one is None else areas[areas[panel] == one]
         for label in groups_of(part, "label"):
             text = f"{name_of(label)}{_area(scored, label, area)}"
             band_line(axes, part[part["label"] == label], x, y, style_of(label), text)
         if x == "false_positive_rate":
-            axes.plot(
-                [0, 1], [0, 1], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2, label="chance"
-            )
+            axes.plot([0, 1], [0, 1], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2,
+                      label="chance")  # fmt: skip
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=axis_names[0], ylabel=axis_names[1])
         if one is not None:
             axes.set_title(name_of(one))
     return figure
 
 
-def _named(figure: Figure, panel: str | None, place: Any) -> Figure:
-    """A legend for one panel below it; for several inside each, for its areas are its own."""
-    if panel is None:
-        legend(figure)
-    for axes in figure.axes if panel else ():
-        axes.legend(loc=place, frameon=True, framealpha=0.85, edgecolor="none")
-    return figure
-
-
-def _area(areas: pd.DataFrame | None, label: str, name: str) -> str:
-    rows = areas[areas["label"] == label] if areas is not None else pd.DataFrame()
+def _area(areas: pd.DataFrame, label: str, name: str) -> str:
+    rows = areas[areas["label"] == label]
     if rows.empty:
         return ""
     row = rows.iloc[0]
-    interval = (
-        f" ({row['low']:.2f} to {row['high']:.2f})" if {"low", "high"} <= set(rows.columns) else ""
-    )
-    return f", {name} {row['value']:.2f}{interval}"
+    return f", {name} {row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
 
 
 @drawn("label", "metric", "value")
-def class_bars(table: pd.DataFrame, y_label: str = "Score") -> Figure:
+def class_bars(table: pd.DataFrame) -> Figure:
     """Precision, recall and F1 of each class, with intervals.
 
     Parameters
@@ -257,37 +218,26 @@ def class_bars(table: pd.DataFrame, y_label: str = "Score") -> Figure:
     """
     figure, axes = new(height=3.5)
     bars(axes, table, "metric", "label")
-    axes.set(ylabel=y_label, ylim=(0, 1))
+    axes.set(ylabel="Score", ylim=(0, 1))
     legend(figure)
     return figure
 
 
 @drawn("part", "metric", "value")
-def summary_bars(
-    table: pd.DataFrame, majority: float | None = None, chance: float | None = None
-) -> Figure:
+def summary_bars(table: pd.DataFrame, majority: float) -> Figure:
     """Scores on validation, test and holdout side by side.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``part``, ``metric`` ('accuracy', ...), ``value`` (0 to 1), optionally ``low``, ``high``.
-    majority : float, optional
+    majority : float
         Accuracy of always naming the commonest class.
-    chance : float, optional
-        Another line of reference.
     """
     figure, axes = new(height=3.6)
     bars(axes, table, "metric", "part")
-    chance_line(axes, chance)
-    if majority is not None:
-        axes.axhline(
-            majority,
-            color=INK,
-            linestyle=":",
-            linewidth=1.4,
-            label="accuracy of the majority class",
-        )
+    axes.axhline(majority, color=INK, linestyle=":", linewidth=1.4,
+                 label="accuracy of the majority class")  # fmt: skip
     axes.set(ylabel="Score", ylim=(0, 1))
     legend(figure)
     return figure

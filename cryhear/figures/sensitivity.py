@@ -16,54 +16,36 @@ from cryhear.figures.style import (
     errors,
     groups_of,
     legend,
+    marks,
     name_of,
     new,
     parts_of,
 )
 
 
-@drawn("factor", "level", "value")
-def specification_curve(
-    table: pd.DataFrame, x_label: str = "Macro AUC at L3", chance: float | None = 0.5
-) -> Figure:
+@drawn("factor", "level", "value", "primary")
+def specification_curve(table: pd.DataFrame, x_label: str) -> Figure:
     """Every specification in order of its score; the primary one marked, the best one only named.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``factor``, ``level`` (what was changed, to what), ``value``; optionally ``low``, ``high`` and
-        ``primary`` (bool).
+        ``factor``, ``level`` (what was changed, to what), ``value``, ``primary`` (bool), optionally
+        ``low``, ``high``.
+    x_label : str
+        What the score is.
     """
     rows = table.sort_values("value", kind="stable").reset_index(drop=True)
     figure, axes = new(height=1.4 + 0.24 * len(rows))
-    primary = rows["primary"].to_numpy(bool) if "primary" in rows else np.zeros(len(rows), bool)
-    others = rows[~primary]
-    axes.errorbar(
-        others["value"],
-        np.flatnonzero(~primary),
-        xerr=errors(others),
-        color=INK,
-        ecolor="#9A9A9A",
-        marker="o",
-        linestyle="",
-        capsize=2,
-    )
-    if primary.any():
-        axes.errorbar(
-            rows.loc[primary, "value"],
-            np.flatnonzero(primary),
-            xerr=errors(rows[primary]),
-            color=ACCENT,
-            marker="D",
-            markersize=8,
-            linestyle="",
-            capsize=3,
-            label="primary",
-            zorder=4,
-        )
-        for value in rows.loc[primary, "value"]:
-            axes.axvline(value, color=ACCENT, linewidth=0.8, zorder=0)
-    chance_line(axes, chance, "x")
+    primary = rows["primary"].to_numpy(bool)
+    others, own = rows[~primary], rows[primary]
+    axes.errorbar(others["value"], others.index, xerr=errors(others), color=INK, ecolor="#9A9A9A",
+                  marker="o", linestyle="", capsize=2)  # fmt: skip
+    axes.errorbar(own["value"], own.index, xerr=errors(own), color=ACCENT, marker="D", markersize=8,
+                  linestyle="", capsize=3, label="primary", zorder=4)  # fmt: skip
+    for value in own["value"]:
+        axes.axvline(value, color=ACCENT, linewidth=0.8, zorder=0)
+    chance_line(axes, 0.5, "x")
     names = [f"{name_of(row.factor)}: {name_of(row.level)}" for row in rows.itertuples()]
     axes.set_yticks(range(len(rows)), names)
     for tick, bold in zip(axes.get_yticklabels(), primary, strict=True):
@@ -76,11 +58,7 @@ def specification_curve(
 
 @drawn("target", "value", "chance")
 def controls(
-    table: pd.DataFrame,
-    x_label: str = "Score",
-    series: str | None = None,
-    zero: bool = False,
-    chance_label: str = "chance",
+    table: pd.DataFrame, x_label: str, zero: bool = False, chance_label: str = "chance"
 ) -> Figure:
     """What else the embeddings know, and whether the pipeline works: each score with its own chance.
 
@@ -88,12 +66,16 @@ def controls(
     ----------
     table : pandas.DataFrame
         ``target`` ('infant', 'platform', 'planted signal', ...), ``value``, ``chance`` (the row's own, in
-        the same unit), optionally ``low``, ``high``, ``note`` and the column named by `series`.
+        the same unit), optionally ``low``, ``high``, ``note``.
+    x_label : str
+        What the score is.
+    zero : bool, default False
+        The axis starts at zero.
     chance_label : str
         What ``chance`` is, in the legend.
     """
-    figure, axes = new(height=forest_height(table, "target", series))
-    forest(axes, table, "target", series, chance_label=chance_label)
+    figure, axes = new(height=forest_height(table, "target"))
+    forest(axes, table, "target", chance_label=chance_label)
     axes.set_xlabel(x_label)
     if zero:
         axes.set_xlim(left=0)
@@ -128,16 +110,8 @@ def robustness(
             at = [steps.index(step) + shift for step in rows["severity"]]
         else:  # a little apart, so that intervals do not hide each other
             at = rows["severity"] + shift * 0.1 * (max(steps) - min(steps))
-        axes.errorbar(
-            at,
-            rows["value"],
-            yerr=errors(rows),
-            color=style["color"],
-            marker=style["marker"],
-            capsize=2,
-            linestyle="" if ordered else style["linestyle"],
-            label=label,
-        )
+        look = marks(style, "" if ordered else None)
+        axes.errorbar(at, rows["value"], yerr=errors(rows), capsize=2, label=label, **look)
     if ordered:
         axes.set_xticks(range(len(steps)), [name_of(s).replace(" ", "\n") for s in steps])
         axes.set_xlim(-0.5, len(steps) - 0.5)
@@ -150,19 +124,17 @@ def robustness(
 
 
 @drawn("source", "score")
-def out_of_distribution(
-    table: pd.DataFrame,
-    threshold: float | None = None,
-    x_label: str = "Distance from the training cries",
-) -> Figure:
+def out_of_distribution(table: pd.DataFrame, threshold: float, x_label: str) -> Figure:
     """Scores of sounds that are no cry beside those of cries, as boxes.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``source`` ('cries, held out', 'dog', 'rain', ...), ``score`` (float; larger is stranger).
-    threshold : float, optional
+    threshold : float
         Score above which a recording is called out of distribution.
+    x_label : str
+        What the score is.
     """
     sources = groups_of(table, "source")
     values = [table.loc[table["source"] == source, "score"].to_numpy(float) for source in sources]
@@ -174,10 +146,8 @@ def out_of_distribution(
         cry = "cries" in str(source)
         box.set(facecolor=ACCENT if cry else "#CFCFCF", hatch="" if cry else "///", alpha=0.8)
     chance_line(axes, threshold, "x", "threshold")
-    axes.set_yticks(
-        range(1, len(sources) + 1),
-        [f"{name_of(s)} ({len(v)})" for s, v in zip(sources, values, strict=True)],
-    )
+    names = [f"{name_of(s)} ({len(v)})" for s, v in zip(sources, values, strict=True)]
+    axes.set_yticks(range(1, len(sources) + 1), names)
     axes.invert_yaxis()
     axes.set_xlabel(x_label)
     legend(figure)
@@ -199,35 +169,14 @@ def beside_original(
     figure, axes = new(height=1.4 + 0.3 * len(table))
     at = np.arange(len(table))
     axes.hlines(at, table["original"], table["ours"], color="#B8B8B8", linewidth=2)
-    axes.plot(
-        table["original"],
-        at,
-        color=CHANCE,
-        marker="s",
-        markerfacecolor="white",
-        linestyle="",
-        markersize=7,
-        label=theirs,
-    )
-    axes.errorbar(
-        table["ours"],
-        at,
-        xerr=errors(table.rename(columns={"ours": "value"})),
-        color=INK,
-        marker="o",
-        linestyle="",
-        capsize=2,
-        label="this study, same protocol",
-    )
+    axes.plot(table["original"], at, color=CHANCE, marker="s", markerfacecolor="white", linestyle="",
+              markersize=7, label=theirs)  # fmt: skip
+    interval = errors(table.rename(columns={"ours": "value"}))
+    axes.errorbar(table["ours"], at, xerr=interval, color=INK, marker="o", linestyle="", capsize=2,
+                  label="this study, same protocol")  # fmt: skip
     if "infants" in table:
-        axes.plot(
-            table["infants"],
-            at,
-            color=ACCENT,
-            marker="D",
-            linestyle="",
-            label="this study, infants apart",
-        )
+        axes.plot(table["infants"], at, color=ACCENT, marker="D", linestyle="",
+                  label="this study, infants apart")  # fmt: skip
     axes.set_yticks(at, map(name_of, table["quantity"]))
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel(x_label)

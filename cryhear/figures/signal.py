@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,7 +15,6 @@ from cryhear.figures.style import (
     chance_line,
     drawn,
     groups_of,
-    handles_below,
     legend,
     marks,
     name_of,
@@ -46,31 +43,22 @@ KINDS = {
 
 
 @drawn("label", "time_s", "low", "high")
-def waveforms(table: pd.DataFrame, by: str = "label") -> Figure:
-    """Envelope of one recording a panel: the lowest and highest sample in each short stretch.
+def waveforms(table: pd.DataFrame) -> Figure:
+    """Envelope of one recording a class: the lowest and highest sample in each short stretch.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``label``, ``time_s`` (start of the stretch), ``low``, ``high`` (full scale = 1), and `by`.
-    by : str, default 'label'
-        Column whose groups get a panel each (``label``, ``recording``).
+        ``label``, ``time_s`` (start of the stretch), ``low``, ``high`` (full scale = 1).
     """
-    require(table, (by,), "waveforms")
-    panels = groups_of(table, by)
+    panels = groups_of(table, "label")
     figure, grid = new(len(panels), 1, height=0.6 + 1.25 * len(panels), sharex=True, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=True):
-        rows = table[table[by] == panel]
-        _envelope(axes, rows, style_of(rows["label"].iloc[0])["color"])
-        axes.set_title(_title(rows, by, panel), loc="left")
+        _envelope(axes, table[table["label"] == panel], style_of(panel)["color"])
+        axes.set_title(name_of(panel), loc="left")
     grid[-1, 0].set_xlabel("Time (s)")
     figure.supylabel("Amplitude (full scale = 1)", fontsize=10)
     return figure
-
-
-def _title(rows: pd.DataFrame, by: str, panel: str) -> str:
-    """A panel's name; a recording's is its class and the start of its id."""
-    return f"{rows['label'].iloc[0]}, {panel[:8]}" if by == "recording" else name_of(panel)
 
 
 def _envelope(axes: Axes, rows: pd.DataFrame, color: str) -> None:
@@ -83,7 +71,7 @@ def _envelope(axes: Axes, rows: pd.DataFrame, color: str) -> None:
 
 
 @drawn("time_s", "frequency_hz", "level_db")
-def spectrograms(table: pd.DataFrame, by: str = "label", range_db: float = 60.0) -> Figure:
+def spectrograms(table: pd.DataFrame, by: str = "label") -> Figure:
     """Spectrograms, one panel a group, each down from its loudest (dense: save as PNG).
 
     Parameters
@@ -92,26 +80,22 @@ def spectrograms(table: pd.DataFrame, by: str = "label", range_db: float = 60.0)
         ``time_s``, ``frequency_hz`` (band centres, drawn evenly spaced, as the mel scale is),
         ``level_db``, and `by`; every time with every band (see `cryhear.spectra.long_bands`).
     by : str, default 'label'
-        Column whose groups get a panel each: ``label``, ``recording`` (with ``label``), or
-        ``source`` for real beside synthetic.
-    range_db : float, default 60
-        How far below the panel's loudest the darkest colour lies.
+        Column whose groups get a panel each: ``label``, or ``source`` for real beside synthetic.
     """
     require(table, (by,), "spectrograms")
     panels = groups_of(table, by)
-    size: dict[str, Any] = {"height": 0.8 + 1.45 * len(panels), "sharex": True, "squeeze": False}
-    figure, grid = new(len(panels), 1, **size)
+    figure, grid = new(len(panels), 1, height=0.8 + 1.45 * len(panels), sharex=True, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=True):
         rows = table[table[by] == panel]
         wide = rows.pivot(index="frequency_hz", columns="time_s", values="level_db").astype(float)
         hertz, bands = wide.index.to_numpy(float), np.arange(len(wide))
         image = axes.pcolormesh(
             wide.columns.to_numpy(float), bands, wide.to_numpy() - wide.to_numpy().max(),
-            shading="nearest", cmap="magma", vmin=-range_db, vmax=0, rasterized=True,
+            shading="nearest", cmap="magma", vmin=-60, vmax=0, rasterized=True,
         )  # fmt: skip
         ticks = [t for t in (500, 1000, 2000, 4000, 7500) if hertz[0] <= t <= hertz[-1]]
         axes.set_yticks(np.interp(ticks, hertz, bands), [f"{tick:,}" for tick in ticks])
-        axes.set_title(_title(rows, by, panel), loc="left")
+        axes.set_title(name_of(panel), loc="left")
     grid[-1, 0].set_xlabel("Time (s)")
     figure.supylabel("Frequency (Hz, mel scale)", fontsize=10)
     label = "Level (dB, loudest = 0)"
@@ -144,8 +128,8 @@ def preprocessing_steps(
             f"'first', and some of {', '.join(KINDS)}. Correct the argument."
         )
     steps = groups_of(table, "step")
-    size: dict[str, Any] = {"height": 0.8 + 1.2 * len(steps), "sharex": "col", "squeeze": False}
-    figure, grid = new(len(steps), len(kinds), **size)
+    height = 0.8 + 1.2 * len(steps)
+    figure, grid = new(len(steps), len(kinds), height=height, sharex="col", squeeze=False)
     for (place, column), axes in np.ndenumerate(grid):
         now = table[(table["step"] == steps[place]) & (table["kind"] == kinds[column])]
         if kinds[column] == "envelope":
@@ -169,17 +153,13 @@ def preprocessing_steps(
 
 
 @drawn("kind", "distance")
-def augmentation_distance(
-    table: pd.DataFrame, x_label: str = "Cosine distance to the plain copy"
-) -> Figure:
+def augmentation_distance(table: pd.DataFrame) -> Figure:
     """How far each kind of copy moves from the plain recording, as boxes over recordings.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``kind`` ('noise', 'pitch', ..., 'another recording' as the yardstick), ``distance`` (float).
-    x_label : str
-        What the distance is, with its unit.
     """
     kinds = groups_of(table, "kind")
     figure, axes = new(height=1.2 + 0.42 * len(kinds))
@@ -192,37 +172,35 @@ def augmentation_distance(
     names = [f"{name_of(k)} ({len(g):,})" for k, g in zip(kinds, groups, strict=True)]
     axes.set_yticks(range(1, len(kinds) + 1), names)
     axes.invert_yaxis()
-    axes.set_xlabel(x_label)
+    axes.set_xlabel("Cosine distance to the plain copy")
     return figure
 
 
 @drawn("group", "frequency_hz", "level_db")
-def spectra(table: pd.DataFrame, mark_hz: float | None = None) -> Figure:
+def spectra(table: pd.DataFrame, mark_hz: float) -> Figure:
     """Mean spectra by platform, set or class, with their bands.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``group``, ``frequency_hz``, ``level_db`` (mean over recordings), optionally ``low``, ``high``.
-    mark_hz : float, optional
+    mark_hz : float
         A frequency to mark, such as 4000 where the cleaned set ends.
     """
     figure, axes = new(height=3.8)
     groups = groups_of(table, "group")
     for group in groups:
-        rows = table[table["group"] == group].assign(
-            kilohertz=lambda one: one["frequency_hz"] / 1000
-        )
+        rows = table[table["group"] == group]
+        rows = rows.assign(kilohertz=rows["frequency_hz"] / 1000)
         band_line(axes, rows, "kilohertz", "level_db", style_of(group, groups), name_of(group))
-    if mark_hz is not None:
-        chance_line(axes, mark_hz / 1000, "x", f"{mark_hz / 1000:g} kHz")
+    chance_line(axes, mark_hz / 1000, "x", f"{mark_hz / 1000:g} kHz")
     axes.set(xlabel="Frequency (kHz)", ylabel="Level (dB)")
     legend(figure)
     return figure
 
 
 @drawn("scaling", "batch", "difference")
-def batch_hazard(table: pd.DataFrame, tolerance: float | None = None) -> Figure:
+def batch_hazard(table: pd.DataFrame, tolerance: float) -> Figure:
     """What a clip's embedding owes to the clips it shares a batch with.
 
     Parameters
@@ -231,38 +209,32 @@ def batch_hazard(table: pd.DataFrame, tolerance: float | None = None) -> Figure:
         ``scaling`` ('per clip', 'per batch'), ``batch`` (who is in the batch, as text, in order),
         ``difference`` (largest absolute difference from the clip embedded alone; zero is drawn at
         the bottom of the scale).
-    tolerance : float, optional
+    tolerance : float
         The project's float32 tolerance, as a line.
     """
     figure, axes = new(height=3.6)
     batches, kinds = groups_of(table, "batch"), groups_of(table, "scaling")
     positive = table.loc[table["difference"] > 0, "difference"]
-    bottom = min([tolerance or 1e-6, *positive]) / 10
+    bottom = min([tolerance, *positive]) / 10
     for place, kind in enumerate(kinds):
         rows, style = table[table["scaling"] == kind], style_of(kind, kinds)
         at = [batches.index(b) + (place - (len(kinds) - 1) / 2) * 0.22 for b in rows["batch"]]
-        axes.plot(
-            at, rows["difference"].clip(lower=bottom), **marks(style, ""), label=name_of(kind)
-        )
+        value = rows["difference"].clip(lower=bottom)
+        axes.plot(at, value, label=name_of(kind), **marks(style, ""))
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     chance_line(axes, tolerance, label="float32 tolerance")
     axes.set_xticks(range(len(batches)), [name_of(b).replace(", ", ",\n") for b in batches])
     axes.set_xlim(-0.5, len(batches) - 0.5)
-    axes.set(
-        xlabel="Batch the clip was embedded in",
-        ylabel="Largest difference from\nthe clip embedded alone",
-    )
+    axes.set_xlabel("Batch the clip was embedded in")
+    axes.set_ylabel("Largest difference from\nthe clip embedded alone")
     axes.grid(axis="y", color="#E6E6E6")
-    handles, labels = axes.get_legend_handles_labels()
-    handles_below(figure, handles, labels)
+    legend(figure)
     return figure
 
 
 @drawn()
-def measurement(
-    table: pd.DataFrame, column: str, by: str = "label", x_label: str | None = None
-) -> Figure:
+def measurement(table: pd.DataFrame, column: str, by: str = "label") -> Figure:
     """Histogram and box plot of one measured quantity, by class, set, platform or step.
 
     Parameters
@@ -273,38 +245,26 @@ def measurement(
         ``duration_s``, ``level_dbfs``, ``bandwidth_hz``, ``silence_share``, ...
     by : str, default 'label'
         Column of the groups.
-    x_label : str, optional
-        Axis label with unit; known quantities have one.
     """
     require(table, (column, by), "measurement")
     groups = groups_of(table, by)
     values = [table.loc[table[by] == group, column].dropna().to_numpy(float) for group in groups]
-    figure, (above, below) = new(
-        2,
-        1,
-        height=3.2 + 0.3 * len(groups),
-        sharex=True,
-        height_ratios=[2, 0.35 + 0.38 * len(groups)],
-    )
+    height, ratios = 3.2 + 0.3 * len(groups), [2, 0.35 + 0.38 * len(groups)]
+    figure, (above, below) = new(2, 1, height=height, sharex=True, height_ratios=ratios)
     edges = np.histogram_bin_edges(np.concatenate(values), bins=30)
     for place, (group, one) in enumerate(zip(groups, values, strict=True)):
         style = style_of(group, groups)
         above.hist(one, edges, histtype="step", color=style["color"], linestyle=style["linestyle"],
                    linewidth=1.6, weights=np.full(len(one), 1 / max(len(one), 1)))  # fmt: skip
         box = below.boxplot(
-            [one],
-            positions=[place],
-            orientation="horizontal",
-            widths=0.6,
-            patch_artist=True,
+            [one], positions=[place], orientation="horizontal", widths=0.6, patch_artist=True,
             flierprops={"markersize": 3, "marker": ".", "alpha": 0.5},
-            medianprops={"color": INK, "linewidth": 2},
-            manage_ticks=False,
-        )
+            medianprops={"color": INK, "linewidth": 2}, manage_ticks=False,
+        )  # fmt: skip
         box["boxes"][0].set(facecolor=style["color"], hatch=style["hatch"], alpha=0.75)
     above.set_ylabel("Share of the\ngroup's recordings")
     names = [f"{name_of(group)} ({len(v):,})" for group, v in zip(groups, values, strict=True)]
     below.set_yticks(range(len(groups)), names)
     below.set_ylim(len(groups) - 0.5, -0.5)
-    below.set_xlabel(x_label or MEASURES.get(column, name_of(column)))
+    below.set_xlabel(MEASURES[column])
     return figure

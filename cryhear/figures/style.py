@@ -1,4 +1,4 @@
-"""What every figure shares: class styles, checked input, chance lines, intervals, legends, SVG bytes.
+"""What every figure shares: class styles, checked input, chance lines, intervals, legends, equal bytes.
 
 Figures are `matplotlib.figure.Figure` objects made without pyplot, so drawing touches no global
 state. They are white in both of the book's themes, 6.4 inches wide, and told apart in grey by marker,
@@ -100,22 +100,6 @@ class StudyFigure(Figure):
             super().savefig(full, *arguments, **options)
         picture = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
         picture.save(fname, "PNG", optimize=True)
-
-
-def svg_bytes(figure: Figure) -> bytes:
-    """SVG of a figure: the same bytes for the same table on the same version of matplotlib."""
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight"
-    )
-    return buffer.getvalue()
-
-
-def png_bytes(figure: Figure, dpi: int = 160) -> bytes:
-    """PNG of a figure at `dpi` dots an inch, without metadata."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None}, dpi=dpi, bbox_inches="tight")
-    return buffer.getvalue()
 
 
 def drawn(*columns: str) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
@@ -228,24 +212,22 @@ def errors(rows: pd.DataFrame) -> np.ndarray | None:
     return np.vstack([below, above])
 
 
-def legend(figure: Figure, title: str | None = None) -> None:
+def legend(figure: Figure) -> None:
     """One legend below all axes, each name once: it never covers data."""
     entries: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    handles_below(figure, list(entries.values()), list(entries), title)
+    handles_below(figure, list(entries.values()), list(entries))
 
 
-def handles_below(
-    figure: Figure, handles: list[Any], labels: list[str], title: str | None = None
-) -> None:
+def handles_below(figure: Figure, handles: list[Any], labels: list[str]) -> None:
     """Legend of the given handles below all axes, in as many columns as fit the width."""
     if labels:
         columns = max(1, min(len(labels), 78 // (max(map(len, labels)) + 7)))
         if sum(len(label) + 6 for label in labels) <= 84:
             columns = len(labels)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def class_handles(
