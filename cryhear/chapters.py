@@ -176,6 +176,10 @@ class Run:
         """Record one number; see `cryhear.ledger.Ledger.number`."""
         self.ledger.number(key, value, unit, **details)
 
+    def interval(self, key: str, row: Any, unit: str, **details: Any) -> None:
+        """Record a row's value with its interval; see `cryhear.ledger.Ledger.interval`."""
+        self.ledger.interval(key, row, unit, **details)
+
     def absent(self, *keys: str) -> None:
         """Record, for each of `keys` that has no number, text that says so: prose may still name it."""
         for key in keys:

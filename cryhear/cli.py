@@ -77,74 +77,43 @@ def _study_commands(commands: Any) -> None:
         ("report", _report, "run a study and build its book into _build/html"),
         ("study", _study, "run a study's chapters without building a book"),
     ):
-        command = _add(
-            commands, name, run, text, f"cryhear {name} params/smoke.yaml --set exploration.seed=7"
-        )
-        command.add_argument(
-            "params", nargs="?", default="params/default.yaml", help="a study's YAML file"
-        )
-        command.add_argument(
-            "--cores", type=int, default=os.cpu_count() or 1, help="jobs side by side"
-        )
-        command.add_argument(
-            "--set",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            help="override one parameter",
-        )
-    command = _add(
-        commands, "book", _book, "build the published run's book; runs nothing", "cryhear book"
-    )
-    command.add_argument(
-        "--run", type=Path, help="build this run's book instead, e.g. results/default"
-    )
+        example = f"cryhear {name} params/smoke.yaml --set exploration.seed=7"
+        _of_a_study(_add(commands, name, run, text, example), "params/default.yaml")
+    text = "build the published run's book; runs nothing"
+    command = _add(commands, "book", _book, text, "cryhear book")
+    command.add_argument("--run", type=Path, help="build this run's book instead")
     command.add_argument("--out", type=Path, default=Path("_build"), help="where to build")
-    command = _add(
-        commands,
-        "publish",
-        _publish,
-        "put a finished run under book/",
-        "cryhear publish results/default",
-    )
-    command.add_argument("folder", nargs="?", type=Path, default=Path("results/default"))
-    command = _add(
-        commands, "verify", _verify, "hold a finished run against the published one",
-        "cryhear verify results/default --chapter 9",
-    )  # fmt: skip
-    command.add_argument(
-        "run_folder", nargs="?", type=Path, default=Path("results/default"), metavar="RUN"
-    )
+    finished: dict[str, Any] = {"nargs": "?", "type": Path, "default": Path("results/default")}
+    text = "put a finished run under book/"
+    command = _add(commands, "publish", _publish, text, "cryhear publish results/default")
+    command.add_argument("folder", **finished)
+    command = _add(commands, "verify", _verify, "hold a finished run against the published one",
+                   "cryhear verify results/default --chapter 9")  # fmt: skip
+    command.add_argument("run_folder", metavar="RUN", **finished)
     command.add_argument("--chapter", type=int, help="compare this chapter only, by its number")
-    command = _add(
-        commands, "data", _data, "rebuild the derived tables from recordings and say what changed",
-        "cryhear data params/data.yaml --out data/donateacry",
-    )  # fmt: skip
-    command.add_argument("params", nargs="?", default="params/data.yaml")
-    command.add_argument("--cores", type=int, default=os.cpu_count() or 1)
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    text = "rebuild the derived tables from recordings and say what changed"
+    command = _add(commands, "data", _data, text, "cryhear data --out data/donateacry")
+    _of_a_study(command, "params/data.yaml")
     command.add_argument("--out", type=Path, default=Path("data/donateacry"))
+
+
+def _of_a_study(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument("params", nargs="?", default=default, help="a study's YAML file")
+    cores = os.cpu_count() or 1
+    command.add_argument("--cores", type=int, default=cores, help="jobs side by side")
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                         help="override one parameter")  # fmt: skip
 
 
 def _corpus_commands(commands: Any) -> None:
     corpus = commands.add_parser("corpus", help="fetch a corpus, or check folders of recordings")
     actions = corpus.add_subparsers(dest="action", required=True)
-    command = _add(
-        actions,
-        "fetch",
-        _fetch,
-        "download a corpus and check it",
-        "cryhear corpus fetch donateacry corpora",
-    )
-    command.add_argument("name", choices=["donateacry"])
+    command = _add(actions, "fetch", _fetch, "download a corpus and check it",
+                   "cryhear corpus fetch donateacry corpora")  # fmt: skip
+    command.add_argument("name", help="donateacry, or another of cryhear.archives.ARCHIVES")
     command.add_argument("folder", nargs="?", type=Path, default=Path("corpora"))
-    command = _add(
-        actions,
-        "check",
-        _check,
-        "audit recordings without running a study",
-        "cryhear corpus check my/cries",
-    )
+    command = _add(actions, "check", _check, "audit recordings without running a study",
+                   "cryhear corpus check my/cries")  # fmt: skip
     command.add_argument("roots", nargs="+", type=Path)
     command.add_argument("--labels", default="original", choices=["original", "strict"])
     command.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -154,9 +123,8 @@ def _corpus_commands(commands: Any) -> None:
     )  # fmt: skip
     command.add_argument("roots", nargs="+", type=Path, metavar="ROOT")
     command.add_argument("--representation", required=True)
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="STORE", help="the store's folder"
-    )
+    command.add_argument("--out", type=Path, required=True, metavar="STORE",
+                         help="the store's folder")  # fmt: skip
     command.add_argument("--model", type=Path, help="a local copy of the model's weights")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,11 @@ class Ledger:
         if note:
             entry["note"] = note
         self.numbers[key] = entry
+
+    def interval(self, key: str, row: Mapping[str, Any], unit: str, **details: Any) -> None:
+        """Record a row's ``value`` with its ``low`` and ``high``, if it has an interval."""
+        ends = {} if math.isnan(row["low"]) else {"low": row["low"], "high": row["high"]}
+        self.number(key, row["value"], unit, **ends, **details)
 
     def conclude(self, key: str, holds: bool, if_true: str, if_false: str) -> str:
         """Record the sentence that fits the outcome, and return it.

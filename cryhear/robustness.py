@@ -251,7 +251,7 @@ def _record_other(run: Any, kinds: pd.DataFrame, others: pd.DataFrame) -> None:
     baby = kinds[kinds["source"] == BABY]
     if len(baby):
         row = baby.iloc[0]
-        run.number("baby", row["value"], "score", low=row["low"], high=row["high"], n=int(row["n"]))
+        run.interval("baby", row, "score", n=int(row["n"]))
         run.conclude(
             "conclusion_baby", row["low"] <= 0.6,
             "they are not clearly stranger.", "they are stranger too.",

@@ -149,7 +149,7 @@ def record(
         parts = [row[c] for c in ("protocol", "representation", "model", "part") if c not in drop]
         named = [str(p).removeprefix("split_") for p in parts if p != NO_SOUND]
         key = "_".join([*named, row["metric"]]).replace("-", "_").replace(" ", "_")
-        run.number(key, row["value"], unit_of(row["metric"]), n=int(row["n"]), **ends(row))
+        run.interval(key, row, unit_of(row["metric"]), n=int(row["n"]))
 
 
 def unit_of(metric: str) -> str:
@@ -236,12 +236,12 @@ def _choice(
         rows = _cell(scores, protocol, one_part, chosen["model"], chosen["representation"])
         for row in rows[rows["metric"].isin(REPORTED)].to_dict("records"):
             name = f"{unit}_{one_part}_{row['metric']}"
-            run.number(name, row["value"], unit_of(row["metric"]), n=int(row["n"]), **ends(row))
+            run.interval(name, row, unit_of(row["metric"]), n=int(row["n"]))
     rival = _cell(scores, protocol, part, RIVALS[unit], NO_SOUND)
     row = rival[rival["metric"] == "balanced_accuracy"].iloc[0].to_dict()
-    run.number(f"{unit}_{part}_rival", row["value"], "score", n=int(row["n"]), **ends(row))
+    run.interval(f"{unit}_{part}_rival", row, "score", n=int(row["n"]))
     gain = _gain(predictions, protocol, part, chosen, RIVALS[unit])
-    run.number(f"{unit}_{part}_gain", gain["value"], "difference", n=int(row["n"]), **ends(gain))
+    run.interval(f"{unit}_{part}_gain", gain, "difference", n=int(row["n"]))
     details = (
         f" (balanced accuracy {quote(run, f'{unit}_{part}_balanced_accuracy')}, chance one third; "
         f"{_RIVAL_IS[RIVALS[unit]]}, {quote(run, f'{unit}_{part}_rival')}; difference "
@@ -286,11 +286,6 @@ def shown(name: str) -> str:
     from cryhear.figures.style import name_of
 
     return name_of(name)
-
-
-def ends(row: Mapping[str, Any]) -> dict[str, float]:
-    """The interval of a row of scores as the ledger takes it; empty if it has none."""
-    return {} if np.isnan(row["low"]) else {"low": row["low"], "high": row["high"]}
 
 
 def side_by_side(scores: pd.DataFrame, column: str, rows: Sequence[str]) -> pd.DataFrame:

@@ -104,7 +104,7 @@ def _records_unseen(path: Path) -> bool:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
     ]
-    computed = ".+" in _recorded(path, "number", "conclude")
+    computed = ".+" in _recorded(path, "number", "interval", "conclude")
     return computed or any(_is_given_run(call) for call in calls)
 
 
@@ -265,7 +265,7 @@ def test_every_number_used_is_recorded(path):
     Names that a chapter computes, or that the library records for it, are only in its ledger; they
     are held to it from the moment it is published.
     """
-    patterns = {_prefix(p): _recorded(p, "number", "conclude") for p in NOTEBOOKS}
+    patterns = {_prefix(p): _recorded(p, "number", "interval", "conclude") for p in NOTEBOOKS}
     published = merge(PUBLISHED)
     ledgers = {key.split(".")[0] for key in published}
     unseen = {_prefix(p) for p in NOTEBOOKS if _records_unseen(p)} - ledgers

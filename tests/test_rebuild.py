@@ -157,11 +157,8 @@ def test_comparison_shows_the_majority_rate_and_what_was_not_run(fitted):
 
 def test_record_and_quote(fitted):
     scores = scoreboard.scored(fitted.tables["predictions"], draws=50)
-    numbers = {}
-    run = SimpleNamespace(
-        number=lambda key, value, unit, **d: numbers.update({key: {"unit": unit, **d}}),
-        ledger=SimpleNamespace(numbers=numbers, prefix="classical"),
-    )
+    ledger = Ledger("05_classical")
+    run, numbers = SimpleNamespace(interval=ledger.interval, ledger=ledger), ledger.numbers
     scoreboard.record(run, scores, ["accuracy"])
     key = "infant_made_logistic_regression_holdout_accuracy"
     assert numbers[key]["unit"] == "share"
@@ -244,7 +241,9 @@ def test_identical_share_by_hand():
 
 def test_report_chooses_records_and_concludes(fitted):
     ledger = Ledger("05_classical")
-    run = SimpleNamespace(number=ledger.number, conclude=ledger.conclude, ledger=ledger)
+    run = SimpleNamespace(
+        number=ledger.number, interval=ledger.interval, conclude=ledger.conclude, ledger=ledger
+    )
     scores = scoreboard.scored(fitted.tables["predictions"], draws=50)
     table = fitted.tables["predictions"]
     none = scores[scores["protocol"] == "split_infant"]

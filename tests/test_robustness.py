@@ -87,6 +87,7 @@ def test_a_far_sound_is_strange_and_a_cry_is_not(made):
     recorded = {}
     run = SimpleNamespace(
         number=lambda key, value, unit, **_: recorded.update({key: value}),
+        interval=lambda key, row, unit, **_: recorded.update({key: row["value"]}),
         conclude=lambda key, holds, yes, no: recorded.update({key: holds}),
         absent=lambda *keys: None,
     )
