@@ -60,8 +60,8 @@ def pair_disagreement(recordings: pd.DataFrame, within_s: float = 300.0) -> tupl
     return disagreeing, pairs
 
 
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's (1927) interval of a share.
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's (1927) 95 % interval of a share.
 
     Examples
     --------
@@ -70,6 +70,7 @@ def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """
     if not n:
         return 0.0, 1.0
+    z = 1.96
     share, scale = hits / n, 1 + z**2 / n
     centre = (share + z**2 / (2 * n)) / scale
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / scale

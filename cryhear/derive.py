@@ -88,18 +88,13 @@ def variants(study: params.Study, representation: str, part: int, parts: int, ou
         settings = version_of.settings
         store = Store(out / "store", backend, preprocess_key(settings, tag=version_of.name))
         failed = extract.embed_recordings(
-            recordings,
-            backend,
-            settings,
-            store,
-            transform=version_of.recorded,
+            recordings, backend, settings, store, transform=version_of.recorded,
             denoised=version_of.denoised,
-        )
+        )  # fmt: skip
         made.append((store, version_of.name, recordings))
         failures.append(failed.assign(problem=version_of.name + ": " + failed["problem"]))
-    listed = (
-        pd.concat(failures) if failures else pd.DataFrame(columns=["recording", "path", "problem"])
-    )
+    nothing = pd.DataFrame(columns=["recording", "path", "problem"])
+    listed = pd.concat(failures) if failures else nothing
     target = out / "shards" / "variants" / f"{representation}.{part}of{parts}.parquet"
     _keep_shard(target, "variants", backend.dimension, part, parts, made, listed)
 
@@ -117,12 +112,14 @@ class Version(NamedTuple):
 def versions(study: params.Study) -> list[Version]:
     """The altered versions a study asks for in ``embed.variants``."""
     from cryhear import perturb
+    from cryhear.augment import augment
 
     plain = study.preprocess
     chosen: list[Version] = []
     if "augmented" in study.embed.variants:
         for copy in range(1, study.augment.copies + 1):
-            changed = partial(_augmented, copy=copy, settings=study.augment, seed=study.seed)
+            fixed: Any = {"settings": study.augment, "sample_rate": 16_000, "seed": study.seed}
+            changed = partial(augment, copy=copy, **fixed)
             chosen.append(Version(f"augmented_{copy}", plain, denoised=changed, everything=True))
     if "perturbed" in study.embed.variants:
         for name in perturb.PERTURBATIONS:
@@ -182,9 +179,7 @@ def publish(built: Path, published: Path) -> list[str]:
     """
     from cryhear import manifest as manifests
 
-    before = {
-        p.relative_to(published).as_posix(): sha256_of(p) for p in published.rglob("*.parquet")
-    }
+    before = _hashes(published)
     table = manifests.publishable(read_table(built / "manifest.parquet"), PUBLISHED_SALT)
     write_table(published / "manifest.parquet", table)
     for kind in ("clips", "variants", "other"):
@@ -194,12 +189,14 @@ def publish(built: Path, published: Path) -> list[str]:
     for path in sorted((built / "signals").glob("*.parquet")):
         write_table(published / "signals" / path.name, read_table(path))
     write_json(published / "provenance.json", read_json(built / "provenance.json"))
-    after = {
-        p.relative_to(published).as_posix(): sha256_of(p) for p in published.rglob("*.parquet")
-    }
+    after = _hashes(published)
     words = {True: "new", False: "changed"}
     changes = [f"{words[k not in before]}: {k}" for k in sorted(after) if before.get(k) != after[k]]
     return changes + [f"gone: {k}" for k in sorted(before.keys() - after.keys())]
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {p.relative_to(folder).as_posix(): sha256_of(p) for p in folder.rglob("*.parquet")}
 
 
 def other_sounds(study: params.Study) -> pd.DataFrame:
@@ -244,14 +241,6 @@ def _narrowest(vectors: np.ndarray) -> str:
     return "float16" if fits else "float32"
 
 
-def _augmented(
-    samples: np.ndarray, recording: str, copy: int, settings: Any, seed: int
-) -> np.ndarray:
-    from cryhear import augment
-
-    return augment.augment(samples, 16_000, recording, copy, settings, seed)
-
-
 def _perturbed(samples: np.ndarray, recording: str, name: str, seed: int) -> np.ndarray:
     from cryhear import perturb
 
@@ -264,7 +253,7 @@ def _usable(out: Path) -> pd.DataFrame:
     table = read_table(out / "manifest.parquet")
     paths = read_table(out / "private" / "paths.parquet")
     table = table[table["problem"] == ""].drop_duplicates("recording")
-    return table.merge(paths.drop_duplicates("recording"), on="recording", validate="one_to_one")
+    return table.merge(paths, on="recording", validate="one_to_one")
 
 
 def _backend(study: params.Study, representation: str) -> Any:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from cryhear import linear, splits
 from cryhear.labels import CLASSES
@@ -84,7 +83,6 @@ def repeat_auc(
     plan: Plan,
     procedure: Procedure = PRIMARY,
     weight: np.ndarray | None = None,
-    n_jobs: int = 1,
 ) -> np.ndarray:
     """The estimand's AUC of every class and repeat, for many label vectors.
 
@@ -96,8 +94,6 @@ def repeat_auc(
     procedure : Procedure
     weight : numpy.ndarray, shape (n,), optional
         How often each recording counts, in fitting and in scoring.
-    n_jobs : int
-        Processes over folds.
 
     Returns
     -------
@@ -107,12 +103,10 @@ def repeat_auc(
     Y = np.atleast_2d(Y)
     scores = components(X, plan, procedure, weight) if isinstance(X, np.ndarray) else X
     weight = np.ones(Y.shape[1]) if weight is None else weight
-    parts = Parallel(n_jobs)(
-        delayed(_fold)(Z, Y, inner, plan.platform, procedure, weight)
-        for Z, inner in zip(scores, plan.inner, strict=True)
-    )
     won, pairs = (np.zeros((len(plan.folds), len(Y), len(CLASSES))) for _ in range(2))
-    for (r, _), (w, n) in zip(plan.parts, parts, strict=True):
+    for (r, _), Z, inner in zip(plan.parts, scores, plan.inner, strict=True):
+        p, test = _probabilities(Z, Y, inner, procedure, weight), inner < 0
+        w, n = auc_parts(p, Y[:, test], plan.platform[test], weight[test])
         won[r] += w
         pairs[r] += n
     return np.divide(won, pairs, out=np.full(won.shape, np.nan), where=pairs > 0)
@@ -160,20 +154,6 @@ def auc_parts(
             won[:, c] += part[0]
             pairs[:, c] += part[1]
     return won, pairs
-
-
-def _fold(
-    Z: np.ndarray,
-    Y: np.ndarray,
-    inner: np.ndarray,
-    platform: np.ndarray,
-    procedure: Procedure,
-    weight: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Won and all pairs in one fold."""
-    test = inner < 0
-    p = _probabilities(Z, Y, inner, procedure, weight)
-    return auc_parts(p, Y[:, test], platform[test], weight[test])
 
 
 def _probabilities(

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
 from cryhear.estimand import Plan, repeat_auc
 from cryhear.labels import CLASSES
@@ -85,7 +84,6 @@ def permutation_null(
     permutations: int = 1000,
     procedure: Procedure = PRIMARY,
     seed: int = 42,
-    n_jobs: int = 1,
 ) -> pd.DataFrame:
     """The observed AUC and its null distribution, every permutation refitted and tuned anew.
 
@@ -93,7 +91,7 @@ def permutation_null(
 
     Parameters
     ----------
-    X, plan, procedure, n_jobs
+    X, plan, procedure
         As `repeat_auc`; the folds drawn without labels (`procedure.primary_folds`).
     y : numpy.ndarray, shape (n,), int
     recordings : pandas.DataFrame, n rows
@@ -107,11 +105,11 @@ def permutation_null(
     """
     drawn = exchange_labels(recordings, y, permutations, np.random.default_rng(seed))
     Y = np.concatenate([np.asarray(y)[None], drawn])
-    values = repeat_auc(X, Y, plan, procedure, None, n_jobs).mean(axis=0)
+    values = repeat_auc(X, Y, plan, procedure).mean(axis=0)
     return _table(values).rename_axis("permutation").reset_index()
 
 
-def p_value(null: pd.DataFrame, column: str = "auc") -> float:
+def p_value(null: pd.DataFrame) -> float:
     """One-sided p: (1 + permutations at least as high as the data) / (1 + permutations).
 
     Examples
@@ -119,7 +117,7 @@ def p_value(null: pd.DataFrame, column: str = "auc") -> float:
     >>> p_value(pd.DataFrame({"auc": [0.7, 0.5, 0.6, 0.4]}))  # the data, then three permutations
     0.25
     """
-    values = null[column].to_numpy()
+    values = null["auc"].to_numpy()
     return float((values[1:] >= values[0]).sum() + 1) / len(values)
 
 
@@ -156,7 +154,6 @@ def refit_bootstrap(
     draws: int = 200,
     procedure: Procedure = PRIMARY,
     seed: int = 42,
-    n_jobs: int = 1,
     start: int = 0,
     stop: int | None = None,
 ) -> pd.DataFrame:
@@ -182,10 +179,9 @@ def refit_bootstrap(
     weights = infant_weights(recordings, draws, np.random.default_rng(seed))
     wanted = range(start, draws if stop is None else min(stop, draws))
     jobs = [(name, i) for i in wanted for name in features]
-    values = Parallel(n_jobs)(
-        delayed(repeat_auc)(features[name], y, plan, procedure, weights[i].astype(float))
-        for name, i in jobs
-    )
+    values = [
+        repeat_auc(features[name], y, plan, procedure, weights[i].astype(float)) for name, i in jobs
+    ]
     # A repeat in which a class was drawn away entirely says nothing.
     table = _table(np.stack([np.nanmean(v[:, 0], axis=0) for v in values]))
     table.insert(0, "features", [name for name, _ in jobs])

@@ -28,16 +28,14 @@ __all__ = [
     "load",
 ]
 
-_MODULES = {
-    "hear": "hear",
-    "hear-pytorch": "hear_pytorch",
-    "yamnet": "yamnet",
-    "egemaps": "egemaps",
-    "logmel": "logmel",
-}
-
-REPRESENTATIONS = tuple(_MODULES)
-"""Names of the representations, in the order the report lists them."""
+REPRESENTATIONS = (
+    "hear",
+    "hear-pytorch",
+    "yamnet",
+    "egemaps",
+    "logmel",
+)
+"""Names of the representations, in the order the report lists them; each has a module of its name."""
 
 
 def load(name: str, **options: Any) -> Backend:
@@ -72,11 +70,11 @@ def availability() -> dict[str, tuple[bool, str]]:
 
 
 def _module(name: str) -> ModuleType:
-    if name not in _MODULES:
+    if name not in REPRESENTATIONS:
         near = difflib.get_close_matches(str(name), REPRESENTATIONS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise RepresentationError(
             f"{name!r} is not a representation{hint} "
             f"Expected one of {', '.join(REPRESENTATIONS)}: give one of these names."
         )
-    return import_module(f"cryhear.embedding.{_MODULES[name]}")
+    return import_module(f"cryhear.embedding.{name.replace('-', '_')}")
