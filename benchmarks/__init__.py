@@ -6,6 +6,6 @@ and the book's page about speed reads its numbers there.
 """
 
 NAMES = (
-    "decode", "embed", "search", "folds", "inference", "report", "growth", "shards",
+    "decode", "embed", "search", "folds", "inference", "report", "growth", "shards", "predict",
 )  # fmt: skip
 """The measurements, in the order they are run; each a module of this package with a ``main``."""

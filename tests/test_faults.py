@@ -93,10 +93,10 @@ def test_an_attack_sees_what_is_lost_and_what_differs(open_folder):
     """Work that is not written whole fails each count that is held against it."""
 
     def careless(folder):
-        for i in range(40):
+        for i in range(12):
             (folder / "last").unlink(missing_ok=True)
             with open(folder / f"{i}.txt", "w") as handle:
-                for _ in range(200):
+                for _ in range(100):
                     handle.write("x" * 50)
                     handle.flush()
             (folder / "last").write_text(str(i))
@@ -105,5 +105,5 @@ def test_an_attack_sees_what_is_lost_and_what_differs(open_folder):
         return {path.name: sha256_of(path) for path in folder.iterdir()}
 
     subject = faults.Subject.of(open_folder / "whole", careless, state)
-    counts = faults.attack(subject, open_folder, np.random.default_rng(0), kills=6)
+    counts = faults.attack(subject, open_folder, np.random.default_rng(0), kills=5)
     assert counts["changed"] > 0

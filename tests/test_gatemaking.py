@@ -12,6 +12,8 @@ from cryhear.gatemaking import BABY, CRIES, OTHER, PLAIN, STORED, Sounds
 
 EXACT = 1e-12
 """Sums of a few hundred weights in double precision."""
+CHANCE = 0.2
+"""How far from one half an AUC of a hundred clips in few groups falls by chance; a signal's is over 0.95."""
 
 
 def sounds(seed=0, shift=2.0, n=16):
@@ -116,12 +118,12 @@ def test_what_is_measured_never_taught():
     first, second = gatemaking.make(one), gatemaking.make(other)
     np.testing.assert_array_equal(first.coef, second.coef)
     assert first.card["limits"] == second.card["limits"]
-    assert second.card["performance"]["logmel"]["auc"]["value"] == pytest.approx(0.5, abs=0.15)
+    assert second.card["performance"]["logmel"]["auc"]["value"] == pytest.approx(0.5, abs=CHANCE)
 
 
 def test_sounds_without_a_signal_are_divided_at_chance():
     found = gatemaking.make(sounds(shift=0.0)).card["performance"]["logmel"]["auc"]
-    assert found["low"] < 0.5 < found["high"]
+    assert found["value"] == pytest.approx(0.5, abs=CHANCE)
 
 
 def test_yamnet_is_left_out_where_it_was_not_heard():
