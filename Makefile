@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
 
-.PHONY: help env report study book publish data test coverage lint bench clean
+.PHONY: help env report study book pdf publish data test coverage lint bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -27,6 +27,9 @@ study: $(STAMP) ## run another study and build its book: make study PARAMS=param
 
 book: $(STAMP) ## build the published run's book; runs nothing
 	@$(BIN)/cryhear book
+
+pdf: $(STAMP) ## print the published run's book to _build/cryhear.pdf (needs a Chromium)
+	@$(BIN)/cryhear pdf
 
 publish: $(STAMP) ## put a finished run under book/: make publish RUN=results/default
 	@$(BIN)/cryhear publish $(RUN)

@@ -63,6 +63,16 @@ def build(run: str | os.PathLike[str] | None = None, out: str | os.PathLike[str]
     return Path(out) / "html" / "index.html"
 
 
+def one_page(run: str | os.PathLike[str] | None, folder: Path) -> Path:
+    """Build the whole book as a single page below a new folder, and return that page."""
+    stage(run, folder / "source")
+    _jupyter_book(folder / "source", folder, "singlehtml")
+    page = folder / "_build" / "singlehtml" / "intro.html"
+    if not page.exists():
+        raise StudyError(f"the builder made no {page.name}; the root of _toc.yml is another page")
+    return page
+
+
 def publish(run: str | os.PathLike[str]) -> Path:
     """Put a run's cleaned chapters under ``book/chapters``, replacing what was published before."""
     with tempfile.TemporaryDirectory(prefix="cryhear-publish-") as folder:
@@ -286,7 +296,7 @@ def _check_pages(folder: Path) -> None:
         )
 
 
-def _jupyter_book(source: Path, out: Path) -> None:
+def _jupyter_book(source: Path, out: Path, builder: str = "html") -> None:
     command = [
         sys.executable,
         "-c",
@@ -301,12 +311,12 @@ def _jupyter_book(source: Path, out: Path) -> None:
         ),
     }
     done = subprocess.run(
-        [*command, "--path-output", str(out), *STRICT],
+        [*command, "--path-output", str(out), "--builder", builder, *STRICT],
         capture_output=True,
         text=True,
         env=environment,
     )
-    if done.returncode == 0 and (out / "_build" / "html" / "index.html").exists():
+    if done.returncode == 0 and (out / "_build" / builder).is_dir():
         return
     text = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr + done.stdout).replace(
         f"{source.as_posix()}/", ""

@@ -83,6 +83,9 @@ def _study_commands(commands: Any) -> None:
     command = _add(commands, "book", _book, text, "cryhear book")
     command.add_argument("--run", type=Path, help="build this run's book instead")
     command.add_argument("--out", type=Path, default=Path("_build"), help="where to build")
+    command = _add(commands, "pdf", _pdf, "print the whole book to one PDF", "cryhear pdf")
+    command.add_argument("--run", type=Path, help="print this run's book instead")
+    command.add_argument("--out", type=Path, default=Path("_build"), help="where to put it")
     finished: dict[str, Any] = {"nargs": "?", "type": Path, "default": Path("results/default")}
     text = "put a finished run under book/"
     command = _add(commands, "publish", _publish, text, "cryhear publish results/default")
@@ -170,6 +173,13 @@ def _book(given: argparse.Namespace) -> int:
     from cryhear import book
 
     print(book.build(given.run, given.out))
+    return 0
+
+
+def _pdf(given: argparse.Namespace) -> int:
+    from cryhear import printing
+
+    print(printing.pdf(given.run, given.out))
     return 0
 
 

@@ -7,9 +7,7 @@ treated as hostile: escaped in the markup and in the data the script reads.
 
 from __future__ import annotations
 
-import hashlib
 import html
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ import pandas as pd
 
 from cryhear.errors import EvaluationError
 from cryhear.labels import CLASSES
+from cryhear.widget import element_id, widget
 
 WIDTH, HEIGHT, MARGIN = 640, 460, 14
 """Size of the drawing and its margin, in SVG units; it scales to the page's width."""
@@ -96,10 +95,7 @@ def scatter(
         "groups": [groups[c] for c in colour_by],
         "codes": ["".join(f"{code:x}" for code in codes[c]) for c in colour_by],
     }
-    digest = hashlib.sha256(
-        json.dumps([data, texts, title], sort_keys=True).encode() + places.tobytes()
-    )
-    key = f"map{digest.hexdigest()[:10]}"
+    key = element_id("map", title, repr(data), repr(places.tolist()), *texts)
     first = colour_by[0]
     marks = "".join(
         f'<use href="#{key}s{groups[first][code][2]}" x="{px:g}" y="{py:g}" fill="{groups[first][code][1]}">'
@@ -174,12 +170,7 @@ def _page(
         for name, color, shape in legend
     )
     options = "".join(f"<option value={i}>{_safe(name)}</option>" for i, name in enumerate(menu))
-    # A closing tag inside the data would end the script element; JSON reads the escapes as the same text.
-    payload = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-    for character in "<>&":
-        payload = payload.replace(character, f"\\u{ord(character):04x}")
-    return (
-        f'<figure class="crymap" id="{key}">{STYLE.replace("KEY", key)}'
+    body = (
         f"<label hidden>Colour by <select>{options}</select></label>"
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT + 22}" role="application" tabindex="0" '
         f'aria-label="{_safe(title)}: arrow keys step from point to point">'
@@ -189,23 +180,16 @@ def _page(
         f"{_safe(axis_names[1])}</text>"
         f'<g class="points" fill-opacity=".75">{marks}</g></svg>'
         f'<ul>{items}</ul><p aria-live="polite">{_safe(title)}</p>'
-        f'<script type="application/json">{payload}</script>'
-        f"<script>{SCRIPT.replace('KEY', key)}</script></figure>"
     )
+    return widget("crymap", key, body, data, STYLE, SCRIPT)
 
 
-STYLE = """<style>
-#KEY{background:#fff;color:#222;padding:.5em;margin:1em 0;max-width:50em;font:15px/1.4 sans-serif}
-#KEY .plot{width:100%;height:auto;touch-action:pan-y}#KEY .plot text{font-size:15px;fill:#222}
-#KEY .plot:focus-visible{outline:2px solid #0072B2}#KEY ul{list-style:none;margin:.3em 0;padding:0}
+STYLE = """#KEY{max-width:50em}#KEY .plot{width:100%;height:auto;touch-action:pan-y}
+#KEY .plot text{font-size:15px;fill:#222}#KEY ul{list-style:none;margin:.3em 0;padding:0}
 #KEY li{display:inline-block;margin:0 1em 0 0}#KEY li svg{width:.9em;height:.9em;margin-right:.3em}
-#KEY p{margin:0;min-height:2.8em;color:#222}#KEY label{color:#222}
-#KEY use.on{stroke:#000;stroke-width:2;fill-opacity:1}
-</style>"""
+#KEY p{min-height:2.8em}#KEY use.on{stroke:#000;stroke-width:2;fill-opacity:1}"""
 
-SCRIPT = """(function(){
-var root=document.getElementById('KEY');if(!root||root.dataset.ready)return;root.dataset.ready=1;
-var data=JSON.parse(root.querySelector('script[type="application/json"]').textContent);
+SCRIPT = """
 var svg=root.querySelector('.plot'),info=root.querySelector('p'),list=root.querySelector('ul');
 var pick=root.querySelector('select'),start=info.textContent,at=-1,NS=svg.namespaceURI;
 var marks=[].slice.call(root.querySelectorAll('.points use'));
@@ -222,9 +206,10 @@ function show(i){if(at>=0)points[at].m.removeAttribute('class');at=i;
 if(i<0){info.textContent=start;return;}var p=points[i];p.m.setAttribute('class','on');info.textContent=p.t;}
 function near(x,y,ok){var best=-1,d=1e9;points.forEach(function(p,i){var e=ok(p,i);
 if(e<d){d=e;best=i;}});return best;}
-svg.addEventListener('pointermove',function(e){var m=svg.getScreenCTM();if(!m)return;
+function point(e){var m=svg.getScreenCTM();if(!m)return;
 var x=(e.clientX-m.e)/m.a,y=(e.clientY-m.f)/m.d;show(near(x,y,function(p){
-var e=(p.x-x)*(p.x-x)+(p.y-y)*(p.y-y);return e<400?e:1e9;}));});
+var e=(p.x-x)*(p.x-x)+(p.y-y)*(p.y-y);return e<400?e:1e9;}));}
+svg.addEventListener('pointermove',point);svg.addEventListener('pointerdown',point);
 svg.addEventListener('pointerleave',function(e){if(e.pointerType==='mouse')show(-1);});
 svg.addEventListener('keydown',function(e){
 var s={ArrowLeft:[-1,0],ArrowRight:[1,0],ArrowUp:[0,-1],ArrowDown:[0,1]}[e.key];
@@ -235,4 +220,4 @@ var b=(p.x-c.x)*s[1]-(p.y-c.y)*s[0];return at>=0&&(a<=0||Math.abs(b)>2*a)?1e9:a*
 if(i>=0)show(i);});
 pick.addEventListener('change',function(){colour(+pick.value);});
 pick.parentNode.hidden=pick.options.length<2;
-})();""".replace("WIDE", str(WIDTH)).replace("HIGH", str(HEIGHT))
+""".replace("WIDE", str(WIDTH)).replace("HIGH", str(HEIGHT))

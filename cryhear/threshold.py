@@ -6,9 +6,7 @@ shows what is found and what is wrongly taken along. Nothing is fetched; the tab
 
 from __future__ import annotations
 
-import hashlib
 import html
-import json
 
 import numpy as np
 import pandas as pd
@@ -16,6 +14,7 @@ import pandas as pd
 from cryhear.intervals import PROBABILITIES
 from cryhear.labels import CLASSES
 from cryhear.predictions import validate
+from cryhear.widget import element_id, widget
 
 STEPS = 1000
 """Probabilities are kept in thousandths: finer than a slider can be set."""
@@ -48,23 +47,18 @@ def slider(predictions: pd.DataFrame, title: str = "Confusion matrix") -> str:
     y, p = validate(predictions["label"], predictions[list(PROBABILITIES)], all_classes=True)
     thousandths = np.rint(p * STEPS).astype(int)
     data = {"y": "".join(map(str, y)), "p": thousandths.tolist(), "names": list(CLASSES)}
-    payload = json.dumps(data, separators=(",", ":"))
-    key = f"cut{hashlib.sha256((payload + title).encode()).hexdigest()[:10]}"
     counts = matrix(y, thousandths, 0, START)
-    said = summary(counts, 0)
     options = "".join(f"<option value={k}>{name}</option>" for k, name in enumerate(CLASSES))
-    return (
-        f'<figure class="crycut" id="{key}">{STYLE.replace("KEY", key)}<div class="set" hidden>'
-        f"<label>Name <select>{options}</select></label> "
+    body = (
+        f'<div class="set" hidden><label>Name <select>{options}</select></label> '
         f"<label>when its probability is at least <output>{START / STEPS:.2f}</output> "
         f'<input type="range" min="0" max="{STEPS}" step="10" value="{START}"></label></div>'
         f"<p>Here <b>{CLASSES[0]}</b> is named when its probability is at least "
         f"<b>{START / STEPS:.2f}</b>, and else the likelier of the other two.</p>"
         f"{_matrix(counts, html.escape(title))}"
-        f'<p aria-live="polite">{said}</p>'
-        f'<script type="application/json">{payload}</script>'
-        f"<script>{SCRIPT.replace('KEY', key)}</script></figure>"
+        f'<p aria-live="polite">{summary(counts, 0)}</p>'
     )
+    return widget("crycut", element_id("cut", title, repr(data)), body, data, STYLE, SCRIPT)
 
 
 def matrix(y: np.ndarray, p: np.ndarray, chosen: int, threshold: float) -> np.ndarray:
@@ -121,21 +115,15 @@ def _cell(n: int, total: int) -> str:
     return f"{n}<br>{int(n / total * 100 + 0.5)} %"
 
 
-STYLE = """<style>
-#KEY{background:#fff;color:#222;padding:.75em;margin:1em 0;max-width:36em;font:15px/1.4 sans-serif}
-#KEY[data-ready]>p:first-of-type{display:none}#KEY p,#KEY caption,#KEY label,#KEY th,#KEY td{color:#222}
-#KEY .set label{display:block;margin:.3em 0}#KEY input{width:100%;min-height:2em;accent-color:#0072B2}
-#KEY select{font:inherit}#KEY output{font-weight:bold}
-#KEY :focus-visible{outline:2px solid #0072B2;outline-offset:2px}
+STYLE = """#KEY{max-width:36em}#KEY[data-ready]>p:first-of-type{display:none}
+#KEY .set label{display:block;margin:.3em 0}#KEY output{font-weight:bold}
+#KEY input{width:100%;min-height:2em;accent-color:#0072B2}#KEY p{min-height:1.4em}
 #KEY table{width:100%;table-layout:fixed;border-collapse:separate;border-spacing:2px}
 #KEY table{font-size:1em;margin:.5em 0}
 #KEY th,#KEY td{padding:.4em;text-align:center;overflow-wrap:anywhere;border:0;background:#fff}
-#KEY td{border:1px solid #BBB}#KEY p{margin:.3em 0;min-height:1.4em}
-</style>"""
+#KEY td{border:1px solid #BBB}"""
 
-SCRIPT = """(function(){
-var root=document.getElementById('KEY');if(!root||root.dataset.ready)return;root.dataset.ready=1;
-var data=JSON.parse(root.querySelector('script[type="application/json"]').textContent);
+SCRIPT = """
 var pick=root.querySelector('select'),bar=root.querySelector('input'),out=root.querySelector('output');
 var cells=[].slice.call(root.querySelectorAll('td')),said=root.querySelector('[aria-live]');
 root.querySelector('.set').hidden=false;
@@ -152,4 +140,4 @@ said.textContent='Found: '+m[k][k]+' of '+(m[k][0]+m[k][1]+m[k][2])+' recordings
 name+': '+all+', of which '+(all-m[k][k])+' wrongly.';
 bar.setAttribute('aria-valuetext',name+' at least '+out.textContent);}
 pick.addEventListener('change',draw);bar.addEventListener('input',draw);draw();
-})();""".replace("STEPS", str(STEPS))
+""".replace("STEPS", str(STEPS))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import pytest_socket
+
+from cryhear import printing
 
 RATE = 16_000
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +38,20 @@ def tone() -> Callable[..., np.ndarray]:
         return (amplitude * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium driven over a pipe. It is closed with its module: its event loop bears no other."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = printing.chromium()
+    if not found:
+        pytest.skip("no Chromium on the path: nothing is looked at in a browser here")
+    pytest_socket.enable_socket()  # for the pipe; each test blocks sockets anew
+    with sync.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 def _found(variable: str, default: Path, what: str) -> Path:

@@ -125,32 +125,24 @@ def test_what_cannot_be_drawn_is_refused() -> None:
 
 
 @pytest.mark.browser
-def test_hover_keys_and_switch_in_a_browser(tmp_path, socket_enabled) -> None:
-    # The browser is driven over a local socket pair; the page itself is a file.
-    import shutil
-
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
-        pytest.skip("no chromium on the path")
+def test_hover_keys_and_switch_in_a_browser(tmp_path, browser) -> None:
     rows = table(60)
     rows.loc[0, "platform"] = HOSTILE
     page_file = tmp_path / "map.html"
     body = scatter(rows, colour_by=("label", "platform"), hover=("infant",))
     page_file.write_text(f"<!doctype html><meta charset=utf-8><body>{body}", encoding="utf-8")
-    with sync.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("dialog", lambda dialog: (troubles.append("dialog"), dialog.dismiss()))
-        page.goto(page_file.as_uri())
-        page.locator(".plot").focus()
-        page.keyboard.press("ArrowRight")
-        assert page.locator("p").inner_text().startswith("infant: ")
-        page.keyboard.press("Escape")
-        assert page.locator("p").inner_text() == "Map of recordings"
-        page.select_option("select", "1")
-        assert "android" in page.locator("ul").inner_text()
-        browser.close()
+    page = browser.new_page(has_touch=True)
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("dialog", lambda dialog: (troubles.append("dialog"), dialog.dismiss()))
+    page.goto(page_file.as_uri())
+    page.locator(".plot").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("p").inner_text().startswith("infant: ")
+    page.keyboard.press("Escape")
+    assert page.locator("p").inner_text() == "Map of recordings"
+    page.locator(".points use").nth(5).tap(force=True)
+    assert page.locator("p").inner_text().startswith("infant: ")
+    page.select_option("select", "1")
+    assert "android" in page.locator("ul").inner_text()
     assert troubles == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -75,27 +74,20 @@ def test_what_cannot_be_scored_is_refused() -> None:
 
 
 @pytest.mark.browser
-def test_the_browser_counts_as_python_does(tmp_path, socket_enabled) -> None:
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
-        pytest.skip("no chromium on the path")
+def test_the_browser_counts_as_python_does(tmp_path, browser) -> None:
     rows = predictions()
     y = pd.Categorical(rows["label"], CLASSES).codes.astype(int)
     p = np.rint(rows[list(PROBABILITIES)].to_numpy(float) * STEPS)
     page_file = tmp_path / "slider.html"
     page_file.write_text(f"<!doctype html><meta charset=utf-8><body>{slider(rows)}", "utf-8")
-    with sync.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(page_file.as_uri())
-        for chosen, threshold in ((0, START), (1, 250), (2, 0), (0, 1000), (1, 610)):
-            page.select_option("select", str(chosen))
-            page.locator("input").fill(str(threshold))
-            counts = matrix(y, p, chosen, threshold)
-            assert counted(page.locator("table").inner_html()) == counts.ravel().tolist()
-            assert page.locator("[aria-live]").inner_text() == summary(counts, chosen)
-        page.locator("input").focus()
-        page.keyboard.press("ArrowRight")
-        assert page.locator("output").inner_text() == "0.62"
-        browser.close()
+    page = browser.new_page()
+    page.goto(page_file.as_uri())
+    for chosen, threshold in ((0, START), (1, 250), (2, 0), (0, 1000), (1, 610)):
+        page.select_option("select", str(chosen))
+        page.locator("input").fill(str(threshold))
+        counts = matrix(y, p, chosen, threshold)
+        assert counted(page.locator("table").inner_html()) == counts.ravel().tolist()
+        assert page.locator("[aria-live]").inner_text() == summary(counts, chosen)
+    page.locator("input").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("output").inner_text() == "0.62"

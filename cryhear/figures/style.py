@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.cbook import open_file_cm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -90,16 +92,38 @@ class StudyFigure(Figure):
     def savefig(self, fname: Any, *arguments: Any, **options: Any) -> None:
         """Save as `Figure.savefig` does, with a fixed hash salt, outlined text and no date.
 
-        A PNG gets a palette of 256 colours, which halves it and shows no difference.
+        An SVG is written short (`short_svg`); a PNG gets a palette of 256 colours, which halves it
+        and shows no difference.
         """
+        full = io.BytesIO()
         with rc_context(RC):
-            if options.get("format") != "png":
-                super().savefig(fname, *arguments, **options)
-                return
-            full = io.BytesIO()
-            super().savefig(full, *arguments, **options)
-        picture = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        picture.save(fname, "PNG", optimize=True)
+            kind = options.get("format")
+            super().savefig(full if kind in ("svg", "png") else fname, *arguments, **options)
+        if kind == "png":
+            picture = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            picture.save(fname, "PNG", optimize=True)
+        elif kind == "svg":
+            with open_file_cm(fname, "wb") as file:
+                file.write(short_svg(full.getvalue().decode()).encode())
+
+
+def short_svg(text: str) -> str:
+    r"""An SVG of matplotlib's without comments and indents, its coordinates to a hundredth of a point.
+
+    A quarter fewer bytes, and no mark moves by more than a screen can show.
+
+    >>> short_svg('<g>\n <path d="M 10.123456 20.5 \nL 30 40 \n" style="fill: #fff"/>\n</g>')
+    '<g><path d="M10.12 20.5L30 40" style="fill: #fff"/></g>'
+    """
+    bare = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    return re.sub(r">\s+<", "><", re.sub(r' (d|x|y)="([^"]*)"', _shorter, bare))
+
+
+def _shorter(found: re.Match[str]) -> str:
+    numbers = re.sub(
+        r"-?\d+\.\d+", lambda n: f"{float(n[0]):.2f}".rstrip("0").rstrip("."), found[2]
+    )
+    return f' {found[1]}="' + re.sub(r"\s*([A-Za-z])\s*", r"\1", numbers).strip() + '"'
 
 
 def drawn(*columns: str) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
