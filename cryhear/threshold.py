@@ -119,8 +119,8 @@ STYLE = """#KEY{max-width:36em}#KEY[data-ready]>p:first-of-type{display:none}
 #KEY .set label{display:block;margin:.3em 0}#KEY output{font-weight:bold}
 #KEY input{width:100%;min-height:2em;accent-color:#0072B2}#KEY p{min-height:1.4em}
 #KEY table{width:100%;table-layout:fixed;border-collapse:separate;border-spacing:2px}
-#KEY table{font-size:1em;margin:.5em 0}
-#KEY th,#KEY td{padding:.4em;text-align:center;overflow-wrap:anywhere;border:0;background:#fff}
+#KEY table{font-size:min(1em,3vw);margin:.5em 0}
+#KEY th,#KEY td{padding:.4em .2em;text-align:center;overflow-wrap:anywhere;border:0;background:#fff}
 #KEY td{border:1px solid #BBB}"""
 
 SCRIPT = """
