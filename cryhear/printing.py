@@ -1,7 +1,7 @@
 """The whole book as one PDF: one HTML page of everything, printed by a Chromium.
 
-The style sheet's print rules set the pages: no sidebars, figures and rows of tables uncut. Nothing is
-fetched: the browser reads from disk.
+The style sheet's print rules set the pages: no sidebars, figures and rows of tables uncut, and without
+the library's pages, which are for the screen. Nothing is fetched: the browser reads from disk.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def pdf(
 def _print(browser: str, page: Path, target: Path) -> None:
     command = [
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
+        "--generate-pdf-document-outline",
         f"--user-data-dir={target.parent / 'browser'}", f"--print-to-pdf={target}",
         page.resolve().as_uri(),
     ]  # fmt: skip
