@@ -17,16 +17,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from cryhear import params
-from cryhear.derived import Derived, StudySet
 from cryhear.errors import MissingArtefactError, ParameterError
 from cryhear.files import atomic, read_json, read_table, sha256_of, write_json, write_table
 from cryhear.ledger import Ledger
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
+
+    from cryhear.derived import StudySet
 
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "01_audit": (),
@@ -121,6 +121,8 @@ class Run:
     def __init__(
         self, chapter: str, parameters: params.Chapter, study: params.Study, folder: Path
     ) -> None:
+        from cryhear.derived import Derived  # loads pandas, which a plan of the chapters needs not
+
         self.chapter = chapter
         self.parameters: Any = parameters
         self.study = study

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from cryhear.chapters import CHAPTERS
 from cryhear.errors import StudyError
 from cryhear.files import existing, read_json, write_json
 from cryhear.folders import walk
-from cryhear.synth import SyntheticCorpus
 
 PACKAGE = Path(__file__).parent
 GATE = Path("data/gate")
@@ -190,8 +190,14 @@ def import_closure(modules: Iterable[str]) -> list[Path]:
         for path in _sources(waiting.pop()):
             if path not in seen:
                 seen.add(path)
-                waiting += _imports(ast.parse(path.read_text(encoding="utf-8")))
+                waiting += _imports_of(path.read_text(encoding="utf-8"))
     return sorted(seen)
+
+
+@cache
+def _imports_of(source: str) -> list[str]:
+    # Chapters share most modules: each is parsed once a process.
+    return _imports(ast.parse(source))
 
 
 def _sources(module: str) -> list[Path]:
@@ -252,4 +258,6 @@ def _check_source(study: params.Study) -> None:
             "takes for a wildcard. Rename the folder."
         )
     if source.synthetic is not None:
+        from cryhear.synth import SyntheticCorpus  # loads SciPy, which no other study's plan needs
+
         params.check(source.synthetic, SyntheticCorpus, "source.synthetic")
