@@ -297,9 +297,10 @@ def _gather(
     pieces, frames, loudest = [], 0, 0.0
     for block in blocks:
         frames += len(block)
-        loudest = max(loudest, float(np.abs(block).max(initial=0)))
-        _check_block(path, block, loudest, frames / header.sample_rate, limit_s)
-        mixed = block.mean(axis=1, keepdims=True, dtype=np.float32) if mono else block
+        peak = _peak(block)
+        _check_block(path, peak, frames / header.sample_rate, limit_s)
+        loudest = max(loudest, peak)
+        mixed = _mixed(block) if mono else block
         pieces.append(mixed if rate == header.sample_rate else stream.resample_chunk(mixed))
     if frames and rate != header.sample_rate:
         pieces.append(stream.resample_chunk(np.zeros((0, width), np.float32), last=True))
@@ -328,10 +329,8 @@ class _Pieces:
         for block in blocks:
             fresh, passed = block[passed:], max(0, passed - len(block))
             self._frames += len(fresh)
-            loudest = float(np.abs(fresh).max(initial=0))
-            _check_block(
-                self._path, fresh, loudest, self._frames / header.sample_rate, self._limit_s
-            )
+            seconds = self._frames / header.sample_rate
+            _check_block(self._path, _peak(fresh), seconds, self._limit_s)
             yield mono.push(fresh)
 
     def rest(self) -> np.ndarray:
@@ -368,18 +367,27 @@ def _check_header(path: Path, header: Header) -> None:
         raise refused(path, f"{header.channels} channels", f"1 to {MAX_CHANNELS}", "mix it down")
 
 
-def _check_block(
-    path: Path, block: np.ndarray, loudest: float, seconds: float, limit_s: float
-) -> None:
+def _peak(x: np.ndarray) -> float:
+    """Largest magnitude; not finite if any sample is not: one pass for each end, no copy."""
+    ends = (x.max(initial=0), -x.min(initial=0))
+    return float(np.max(ends))
+
+
+def _mixed(block: np.ndarray) -> np.ndarray:
+    """Mean of the channels, (n, 1)."""
+    return block if block.shape[1] == 1 else block.mean(axis=1, keepdims=True, dtype=np.float32)
+
+
+def _check_block(path: Path, peak: float, seconds: float, limit_s: float) -> None:
     if seconds > limit_s:
         raise refused(
             path, f"longer than {limit_s:g} s", "a shorter recording", "cut it or raise the limit"
         )
-    if not np.isfinite(block).all():
+    if not np.isfinite(peak):
         raise refused(path, "NaN or infinite samples", "finite ones", "export it again")
-    if loudest > LOUDEST:
+    if peak > LOUDEST:
         raise refused(
-            path, f"samples up to {loudest:.1g} of full scale", f"at most {LOUDEST:.1g}",
+            path, f"samples up to {peak:.1g} of full scale", f"at most {LOUDEST:.1g}",
             "export it again",
         )  # fmt: skip
 
@@ -387,7 +395,7 @@ def _check_block(
 def _check_samples(path: Path, samples: np.ndarray, loudest: float) -> None:
     if samples.size == 0:
         raise refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
-    if np.abs(samples).max() >= SILENT_PEAK:
+    if _peak(samples) >= SILENT_PEAK:
         return
     if loudest >= SILENT_PEAK:
         raise refused(
