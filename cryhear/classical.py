@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cryhear.errors import ParameterError
-from cryhear.estimators import CalibratedSVC, SoftVoting, fit, inner_folds
+from cryhear.estimators import CalibratedSVC, QuantileBins, SoftVoting, fit, inner_folds
 from cryhear.search import SearchResult, candidates, fold_scores, search_table
 
 Preset = Literal["default", "original"]
@@ -83,6 +83,8 @@ SCORING: dict[str, dict[str, str]] = {
 """What ranks candidates, by preset and model."""
 FOLDS = 3
 N_ITER = 10
+MAX_BINS = 32
+"""Of gradient boosting: 255 bins for some hundred rows cost far more and score the same."""
 
 
 def preprocessing(
@@ -106,7 +108,7 @@ def model(
     pca_variance: float | None = 0.95,
     **hyper: Any,
 ) -> Pipeline:
-    """An unfitted pipeline: impute, standardise, pca, classifier.
+    """An unfitted pipeline: impute, standardise, pca, (bins,) classifier.
 
     Parameters
     ----------
@@ -122,8 +124,13 @@ def model(
     **hyper
         Arguments of the classifier; for ``soft_voting`` a dictionary of them by member.
     """
-    classifier = _classifier(name, seed, preset, hyper)
-    return Pipeline([*preprocessing(seed, pca_variance).steps, ("classifier", classifier)])
+    classifier, steps = (
+        _classifier(name, seed, preset, hyper),
+        preprocessing(seed, pca_variance).steps,
+    )
+    if isinstance(classifier, HistGradientBoostingClassifier):
+        steps = [*steps, ("bins", QuantileBins(MAX_BINS))]
+    return Pipeline([*steps, ("classifier", classifier)])
 
 
 def _classifier(name: str, seed: int, preset: str, hyper: Mapping[str, Any]) -> Any:
@@ -145,11 +152,9 @@ def _classifier(name: str, seed: int, preset: str, hyper: Mapping[str, Any]) -> 
             GradientBoostingClassifier(random_state=seed)
             if preset == "original"
             else HistGradientBoostingClassifier(
-                # 255 bins for some hundred rows cost seven times as much and score the same: with
-                # class weights, finding a bin's edge takes longer than growing the trees.
                 class_weight=weight,
                 early_stopping=False,
-                max_bins=32,
+                max_bins=MAX_BINS,
                 random_state=seed,
             )
         ),
@@ -190,23 +195,44 @@ def search(
     found : mapping, optional
         For ``soft_voting``: results of members searched before, which are then not searched again.
     """
+    if name == "soft_voting":
+        return _search_members(X, y, groups, preset, seed, n_iter, n_jobs, found or {})
+    best, table = choose(name, X, y, groups, preset, seed, n_iter, n_jobs)
+    rows = np.asarray(X, dtype=np.float64), y, None if preset == "original" else groups
+    return SearchResult(best, fit(model(name, seed, preset, **best), *rows), table)
+
+
+def choose(
+    name: str,
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None = None,
+    preset: Preset = "default",
+    seed: int = 0,
+    n_iter: int = N_ITER,
+    n_jobs: int = 2,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The search of one of MEMBERS without the last fit: parameters as :func:`search`.
+
+    Returns
+    -------
+    best : dict
+        Arguments of :func:`model`.
+    table : DataFrame
+        The whole search; see :class:`SearchResult`.
+    """
     if preset == "default" and groups is None:
         raise ParameterError(
             "groups is None; preset 'default' expects the infant of every row: pass groups, "
             "or take preset 'original', whose folds are over rows"
         )
     X, groups = np.asarray(X, dtype=np.float64), None if preset == "original" else groups
-    if name == "soft_voting":
-        return _search_members(X, y, groups, preset, seed, n_iter, n_jobs, found or {})
-    pipeline = model(name, seed, preset)
     folds = inner_folds(y, groups, FOLDS, seed)
     drawn = candidates(SPACES[preset][name], n_iter, seed)
-    scoring = SCORING[preset][name]
+    pipeline, scoring = model(name, seed, preset), SCORING[preset][name]
     scores = fold_scores(pipeline, drawn, folds, X, y, groups, scoring, n_jobs)
     table = search_table(name, preset, scoring, drawn, scores)
-    best = drawn[int(np.argmax(scores.mean(axis=1)))]
-    pipeline.set_params(**{f"classifier__{k}": v for k, v in best.items()})
-    return SearchResult(best, fit(pipeline, X, y, groups), table)
+    return drawn[int(np.argmax(scores.mean(axis=1)))], table
 
 
 def _search_members(

@@ -84,8 +84,8 @@ def classical_model(name: str, copies: int, n_iter: int = CANDIDATES) -> protoco
     def tune(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int) -> dict[str, Any]:
         # A task's rows are the recordings, then each set of copies: the plain ones come first.
         plain = slice(len(y) // (1 + copies))
-        found = classical.search(name, X[plain], y[plain], groups[plain], seed=seed, n_iter=n_iter)
-        return found.best_params
+        rows = X[plain], y[plain], groups[plain]
+        return classical.choose(name, *rows, seed=seed, n_iter=n_iter)[0]
 
     def factory(seed: int, **hyper: Any) -> Any:
         return classical.model(name, seed, **hyper)

@@ -90,7 +90,7 @@ def fold_scores(
     for train, test in folds:
         # fit_transform, as a pipeline does: fit and then transform rounds differently in float32.
         fitted = clone(before)
-        arrays.append((fitted.fit_transform(X[train]), fitted.transform(X[test])))
+        arrays.append((fitted.fit_transform(X[train], y[train]), fitted.transform(X[test])))
 
     def one(params: Mapping[str, Any], fold: int) -> float:
         (train, test), (Z, Z_test) = folds[fold], arrays[fold]
