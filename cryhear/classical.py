@@ -124,10 +124,8 @@ def model(
     **hyper
         Arguments of the classifier; for ``soft_voting`` a dictionary of them by member.
     """
-    classifier, steps = (
-        _classifier(name, seed, preset, hyper),
-        preprocessing(seed, pca_variance).steps,
-    )
+    classifier = _classifier(name, seed, preset, hyper)
+    steps = preprocessing(seed, pca_variance).steps
     if isinstance(classifier, HistGradientBoostingClassifier):
         steps = [*steps, ("bins", QuantileBins(MAX_BINS))]
     return Pipeline([*steps, ("classifier", classifier)])

@@ -101,11 +101,39 @@ def repeat_auc(
         NaN where a class has no pair in any fold of the repeat.
     """
     Y = np.atleast_2d(Y)
+    parts = held_out_probabilities(X, Y, plan, procedure, weight)
+    return pooled_auc(parts, Y, plan, weight)
+
+
+def held_out_probabilities(
+    X: np.ndarray | list[np.ndarray],
+    Y: np.ndarray,
+    plan: Plan,
+    procedure: Procedure = PRIMARY,
+    weight: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    """Probabilities of the tested rows of each of the plan's parts; parameters as `repeat_auc`.
+
+    Returns
+    -------
+    list of numpy.ndarray, shape (b, tested, K)
+    """
     scores = components(X, plan, procedure, weight) if isinstance(X, np.ndarray) else X
     weight = np.ones(Y.shape[1]) if weight is None else weight
+    return [
+        _probabilities(Z, Y, inner, procedure, weight)
+        for Z, inner in zip(scores, plan.inner, strict=True)
+    ]
+
+
+def pooled_auc(
+    parts: list[np.ndarray], Y: np.ndarray, plan: Plan, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """The estimand's AUC from `held_out_probabilities`; returns what `repeat_auc` does."""
+    weight = np.ones(Y.shape[1]) if weight is None else weight
     won, pairs = (np.zeros((len(plan.folds), len(Y), len(CLASSES))) for _ in range(2))
-    for (r, _), Z, inner in zip(plan.parts, scores, plan.inner, strict=True):
-        p, test = _probabilities(Z, Y, inner, procedure, weight), inner < 0
+    for (r, _), inner, p in zip(plan.parts, plan.inner, parts, strict=True):
+        test = inner < 0
         w, n = auc_parts(p, Y[:, test], plan.platform[test], weight[test])
         won[r] += w
         pairs[r] += n
@@ -116,10 +144,14 @@ def out_of_fold(
     X: np.ndarray | list[np.ndarray], y: np.ndarray, plan: Plan, procedure: Procedure = PRIMARY
 ) -> np.ndarray:
     """Probabilities of each recording in the fold that tests it, shape (r, n, K)."""
-    scores = components(X, plan, procedure) if isinstance(X, np.ndarray) else X
+    return in_place(held_out_probabilities(X, np.atleast_2d(y), plan, procedure), plan)
+
+
+def in_place(parts: list[np.ndarray], plan: Plan) -> np.ndarray:
+    """`held_out_probabilities` of the first label vector, each row where it belongs: (r, n, K)."""
     p = np.empty((*plan.folds.shape, len(CLASSES)), np.float32)
-    for (r, _), inner, Z in zip(plan.parts, plan.inner, scores, strict=True):
-        p[r, inner < 0] = _probabilities(Z, y[None], inner, procedure, np.ones(len(y)))[0]
+    for (r, _), inner, own in zip(plan.parts, plan.inner, parts, strict=True):
+        p[r, inner < 0] = own[0]
     return p
 
 

@@ -185,11 +185,10 @@ class Audit:
         rows = self.primary
         rng = np.random.default_rng(self.settings.seed)
         drawn = inference.exchange_labels(rows.recordings, rows.y, SHUFFLES, rng)
-        tables = []
-        for i, y in enumerate(drawn):
-            table = self._rungs(rows.with_labels(y), "logistic_regression", RUNGS[:4], 1)
-            tables.append(table[table["part"] == "oof"].assign(shuffle=i))
-        return pd.concat(tables, ignore_index=True)
+        common = {"rows": rows, "labels": drawn, "splits": self.settings.folds,
+                  "seed": self.settings.seed}  # fmt: skip
+        calls = [{"rung": rung} for rung in RUNGS[:4]]
+        return self._gather("meaningless", trials.shuffled, common, calls, MODELS)
 
     def primary_predictions(self) -> pd.DataFrame:
         """Out-of-fold predictions of the primary procedure, every set, representation and repeat."""

@@ -13,7 +13,14 @@ from scipy.stats import norm
 
 from cryhear.ceiling import wilson
 from cryhear.errors import EvaluationError
-from cryhear.estimand import Plan, components, out_of_fold, repeat_auc
+from cryhear.estimand import (
+    Plan,
+    components,
+    held_out_probabilities,
+    in_place,
+    pooled_auc,
+    repeat_auc,
+)
 from cryhear.evaluate import class_auc, strata
 from cryhear.inference import Z_95, exchange_labels, infant_weights, interval
 from cryhear.labels import CLASSES
@@ -207,10 +214,11 @@ def _simulate(
         if first == last or exceeding > allowed:
             break
         Y = np.concatenate([labels[None], drawn[first:last]])
-        values = repeat_auc(Z, Y, plan, procedure).mean(axis=(0, 2))
+        parts = held_out_probabilities(Z, Y, plan, procedure)
+        values = pooled_auc(parts, Y, plan).mean(axis=(0, 2))
         auc, exceeding, made = values[0], exceeding + int((values[1:] >= values[0]).sum()), last
     fixed = infant_weights(recordings, draws, rng)
-    low, high = _sampling_interval(out_of_fold(Z, labels, plan, procedure), labels, plan, fixed)
+    low, high = _sampling_interval(in_place(parts, plan), labels, plan, fixed)
     errors = [
         np.nanmean(repeat_auc(moved, labels, plan, procedure, weight.astype(float)))
         for weight in infant_weights(recordings, refits, rng)

@@ -16,9 +16,11 @@ import pandas as pd
 from cryhear import linear, splits
 from cryhear.errors import ParameterError
 from cryhear.labels import CLASSES
+from cryhear.pieces import fingerprint
 from cryhear.procedure import PRIMARY, Procedure, Reduction, choose_C, inner_seed, refit
 
 P_COLUMNS = [f"p_{name}" for name in CLASSES]
+_KEPT = 20  # sets of rows whose components a model remembers: the folds of a repeat, and no more than 20
 
 
 class Rung(NamedTuple):
@@ -87,11 +89,22 @@ Model = Callable[[Task], np.ndarray]
 
 
 def primary_model(procedure: Procedure = PRIMARY) -> Model:
-    """The primary procedure as a model of the ladder."""
+    """The primary procedure as a model of the ladder.
+
+    It keeps the components of the rows it has seen: L0 fits them on the same rows in every fold, and
+    labels that were exchanged find them fitted.
+    """
+    seen: dict[str, tuple[Reduction, np.ndarray]] = {}
 
     def predict(task: Task) -> np.ndarray:
-        reduction = Reduction.fit(task.X[task.fitted], procedure.explained)
-        Z, y = reduction(task.X[task.fitted]), task.y[task.fitted][None]
+        X, y = task.X[task.fitted], task.y[task.fitted][None]
+        key = fingerprint(X)
+        if key not in seen:
+            if len(seen) == _KEPT:
+                del seen[next(iter(seen))]
+            reduction = Reduction.fit(X, procedure.explained)
+            seen[key] = reduction, reduction(X)
+        reduction, Z = seen[key]
         C = choose_C(Z, y, task.inner_folds(procedure.inner_folds), procedure)
         rows = np.searchsorted(task.fitted, task.train)
         model = refit(Z[rows], y[:, rows], C)

@@ -183,6 +183,25 @@ def rung(rows: Rows, splits: int, seed: int, model: str, rung: str, repeats: int
         )
 
 
+def shuffled(rows: Rows, labels: np.ndarray, splits: int, seed: int, rung: str) -> pd.DataFrame:
+    """One repeat of the primary procedure on a rung for each label vector of `labels`, (b, n).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Predictions of the plain rows, with ``shuffle``: the number of the label vector.
+    """
+    model = protocols.primary_model()  # one for all: components see no label
+    tables = []
+    for i, y in enumerate(labels):
+        own = rows.with_labels(y)
+        table = protocols.ladder(
+            own, model, (rung,), "logistic_regression", rows.copies, splits, 1, seed
+        )
+        tables.append(table[table["part"] == "oof"].assign(shuffle=i))
+    return pd.concat(tables, ignore_index=True)
+
+
 def ladder_model(name: str, rows: Rows) -> protocols.Model:
     """A model of the ladder by its name in the predictions.
 
