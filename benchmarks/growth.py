@@ -26,10 +26,11 @@ import pandas as pd
 from benchmarks import bench
 from cryhear.chapters import CHAPTERS
 from cryhear.files import read_table, read_vectors, write_json, write_table, write_vectors
+from cryhear.plan import READ_MODEL
 
 SIZES = (100, 1_000, 10_000)
 HUGE, TAKES_HUGE = 100_000, ("01_audit", "04_exploration")
-LIMIT_S = 60.0
+LIMIT_S = 45.0
 REAL = bench.ROOT / "data" / "donateacry"
 STUDY: dict[str, Any] = {
     "representations": ["logmel"], "primary": "logmel",
@@ -192,7 +193,9 @@ def record(results: bench.Results, table: pd.DataFrame) -> None:
 
 def measure(results: bench.Results) -> None:
     """Run every chapter at every size."""
-    chapters = ("01_audit",) if results.quick else tuple(CHAPTERS)
+    # What a chapter asks the trained model does not grow with the recordings it was trained on.
+    whole = tuple(name for name in CHAPTERS if name not in READ_MODEL)
+    chapters = ("01_audit",) if results.quick else whole
     sizes = (
         {300: chapters} if results.quick else dict.fromkeys(SIZES, chapters) | {HUGE: TAKES_HUGE}
     )

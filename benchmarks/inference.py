@@ -113,7 +113,7 @@ def fixed_predictions(results: bench.Results) -> None:
 def refitted(results: bench.Results) -> None:
     """The permutation null and the bootstrap of the primary procedure, one repeat of five folds."""
     rows = made.Rows(90, 32) if results.quick else made.Rows(379, 320)
-    batch, few, repeats = (20, 2, 1) if results.quick else (128, 4, 3)
+    batch, few, repeats = (20, 2, 1) if results.quick else (128, 3, 2)
     folds = procedure.primary_folds(rows.recordings, 5, 1, SEED)
     plan = estimand.Plan.draw(rows.recordings, folds)
     rng = np.random.default_rng(SEED)

@@ -1,18 +1,23 @@
-"""The primary procedure as a user of scikit-learn would write it: clone, fit, score, in loops."""
+"""What a user of scikit-learn would write: whole pipelines in a search; clone, fit, score, in loops."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import RandomizedSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
+from cryhear import classical, estimators
 from cryhear.labels import CLASSES
 from cryhear.procedure import PRIMARY
+from cryhear.search import balanced_log_loss
 
 PROBABILITY = 5e-3
 """Largest difference of a probability: scikit-learn's solver stops by its gradient (1e-4), ours by its
@@ -20,6 +25,40 @@ logits (1e-5), so that plain fits differ by up to a few thousandths where the pe
 
 AUC = 5e-3
 """Largest difference of an AUC that such probabilities make: a few of some thousand pairs."""
+
+
+def pipeline(name: str, seed: int) -> Pipeline:
+    """Impute, standardise, components, classifier: scikit-learn's own steps and no other."""
+    return Pipeline([step for step in classical.model(name, seed).steps if step[0] != "bins"])
+
+
+def search(
+    name: str, X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, n_iter: int, n_jobs: int
+) -> RandomizedSearchCV:
+    """The library's search of a model as ``RandomizedSearchCV`` over its whole pipeline, not refitted.
+
+    Parameters
+    ----------
+    X, y, groups : numpy.ndarray
+        Rows, float64, their classes and infants.
+    seed, n_iter, n_jobs : int
+        Of the candidates; how many; processes.
+    """
+    whole, scoring = pipeline(name, seed), classical.SCORING["default"][name]
+    if name == "svm_rbf":
+        whole.set_params(classifier__calibrate=False)  # judged by the machine's own vote, in both
+    return RandomizedSearchCV(
+        whole,
+        {f"classifier__{k}": v for k, v in classical.SPACES["default"][name].items()},
+        n_iter=n_iter, random_state=seed, refit=False, n_jobs=n_jobs,
+        cv=estimators.inner_folds(y, groups, classical.FOLDS, seed),
+        scoring=balanced_log_loss if scoring == "balanced_log_loss" else scoring,
+    ).fit(X, y)  # fmt: skip
+
+
+def best_of(found: RandomizedSearchCV) -> dict[str, Any]:
+    """Arguments of the classifier that a search chose."""
+    return {k.removeprefix("classifier__"): v for k, v in found.best_params_.items()}
 
 
 def probabilities(

@@ -173,7 +173,7 @@ def measure(results: bench.Results) -> None:
     """Measure the scaling, a kill, and the queue."""
     with tempfile.TemporaryDirectory() as folder:
         quick = results.quick
-        project = Project(Path(folder), 120 if quick else 240, "logmel" if quick else "egemaps")
+        project = Project(Path(folder), 120 if quick else 160, "logmel" if quick else "egemaps")
         scaling(results, project)
         interrupted(results, project, "killed", ("--cores", "2"), kill)
         if not quick:
