@@ -28,6 +28,10 @@ STUDY = "study"
 """The parameter that names the run's folder: a place, not a setting, so a page does not show it."""
 
 
+KERNEL_START_S = 600
+"""How long a kernel may take to start: on a busy machine a minute, Papermill's own limit, is too short."""
+
+
 def run_chapter(params_path: str | Path, chapter: str) -> Path:
     """Execute a chapter into its folder of the run.
 
@@ -95,6 +99,7 @@ def _execute(source: Path, out: Path, chosen: dict[str, Any], chapter: str) -> N
             str(out),
             parameters=chosen,
             kernel_name="python3",
+            start_timeout=KERNEL_START_S,
             progress_bar=False,
             cwd=".",
         )

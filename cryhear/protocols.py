@@ -20,7 +20,7 @@ from cryhear.pieces import fingerprint
 from cryhear.procedure import PRIMARY, Procedure, Reduction, choose_C, inner_seed, refit
 
 P_COLUMNS = [f"p_{name}" for name in CLASSES]
-_KEPT = 20  # sets of rows whose components a model remembers: the folds of a repeat, and no more than 20
+_REMEMBERED = 20  # sets of rows whose components a model remembers: the folds of a few repeats
 
 
 class Rung(NamedTuple):
@@ -100,7 +100,7 @@ def primary_model(procedure: Procedure = PRIMARY) -> Model:
         X, y = task.X[task.fitted], task.y[task.fitted][None]
         key = fingerprint(X)
         if key not in seen:
-            if len(seen) == _KEPT:
+            if len(seen) == _REMEMBERED:
                 del seen[next(iter(seen))]
             reduction = Reduction.fit(X, procedure.explained)
             seen[key] = reduction, reduction(X)
