@@ -26,6 +26,8 @@ import json, os, sys
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 PATHS = {"os.mkdir": 1, "os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.truncate": 1, "os.link": 2,
          "os.symlink": 2, "os.chmod": 1}
+DIR_FD = {"os.mkdir": 2, "os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.link": 2,
+          "os.symlink": 2, "os.chmod": 2}
 CALLS = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname")
 log = os.open(os.environ["SANDBOX_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -35,6 +37,8 @@ def tell(kind, what):
 def hook(event, args):
     if event == "open" and isinstance(args[0], (str, bytes)) and args[2] & WRITING:
         tell("wrote", os.path.abspath(os.fsdecode(args[0])))
+    elif event in DIR_FD and args[DIR_FD[event]] != -1:
+        pass  # a name below an open folder, which was opened by its path: seen in what is left behind
     elif event in PATHS:
         for path in args[:PATHS[event]]:
             if isinstance(path, (str, bytes, os.PathLike)):
@@ -155,3 +159,15 @@ def test_a_command_that_fails_writes_nothing(sandbox, tmp_path):
     sandbox.run("verify", "results/none", code=1)
     sandbox.run("embed", "nowhere", "--representation", "logmel", "--out", "store", code=1)
     sandbox.check()
+
+
+@pytest.mark.slow
+def test_a_study_stays_in_its_run(sandbox, tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    project = toy.make(folder)
+    sandbox.run("study", "params/toy.yaml", "--cores", "1", cwd=project)
+    run = project / "results" / "toy"
+    assert (run / "04_exploration" / "ledger.json").exists()
+    # As the book says: Snakemake keeps records beside the Snakefile, and libraries their own at home.
+    sandbox.check(project / "results", project / ".snakemake", tmp_path / "home")
