@@ -29,6 +29,6 @@ def page(browser: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def visits(html: Path, page: Any) -> list[report.Visit]:
+def visits(html: Path) -> list[report.Visit]:
     """Every page of the book, seen once."""
-    return [report.visit(page, path) for path in report.pages(html)]
+    return report.visit_all(html)

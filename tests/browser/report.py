@@ -6,13 +6,16 @@ accessibility, links and weight. The tests beside this file hold the same counts
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -117,6 +120,25 @@ def pages(html: Path) -> list[Path]:
     """Every page of the book; the first only sends on to the cover."""
     found = [path for path in html.rglob("*.html") if "_static" not in path.parts]
     return sorted(path for path in found if path.name != "index.html")
+
+
+def visit_all(html: Path, jobs: int = 2) -> list[Visit]:
+    """Every page of the book, seen once; each of `jobs` processes has a browser of its own."""
+    found = pages(html)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        seen = pool.map(_visit_some, [found[i::jobs] for i in range(jobs)])
+        return sorted(itertools.chain(*seen), key=lambda visit: visit.name)
+
+
+def _visit_some(paths: list[Path]) -> list[Visit]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=printing.chromium(), args=["--no-sandbox"])
+        page = offline_page(browser)
+        seen = [visit(page, path) for path in paths]
+        browser.close()
+    return seen
 
 
 def name_of(path: Path) -> str:
@@ -229,19 +251,14 @@ def _shared(html: Path) -> int:
 
 def main() -> int:
     """Print the report; the exit code says whether every budget holds."""
-    from playwright.sync_api import sync_playwright
-
     if not printing.chromium():
         print(
             f"no Chromium on the path ({', '.join(printing.BROWSERS)}): install one for this report"
         )
         return 1
-    with tempfile.TemporaryDirectory(prefix="cryhear-look-") as folder, sync_playwright() as play:
+    with tempfile.TemporaryDirectory(prefix="cryhear-look-") as folder:
         html = build(Path(folder))
-        browser = play.chromium.launch(executable_path=printing.chromium(), args=["--no-sandbox"])
-        page = offline_page(browser)
-        visits = [visit(page, path) for path in pages(html)]
-        browser.close()
+        visits = visit_all(html)
         counted, wrong = links(html)
         own, shared = weights(html)
     return _print(visits, counted, wrong, own, shared)
