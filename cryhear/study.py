@@ -212,6 +212,8 @@ def _failure(log: Path) -> str:
         )
     if messages:
         return "\n".join(messages)
+    # Where Snakemake itself fails (a full disk, say), its call stack tells a user nothing.
+    text = re.sub(r"Traceback \(most recent call last\):\n(?: +.*\n)*", "", f"{text}\n")
     lines = [line for line in text.splitlines() if line.strip()][-8:]
     return "\n".join([*lines, f"Snakemake stopped; its log is {log}"])
 

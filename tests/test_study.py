@@ -166,3 +166,14 @@ def test_a_job_ended_from_outside_is_said_without_its_progress_bar(tmp_path: Pat
     assert message.endswith(
         "A job was ended from outside (SIGKILL): run again, it goes on where it stopped."
     )
+
+
+def test_a_failure_of_snakemake_itself_shows_no_call_stack(tmp_path: Path) -> None:
+    log = tmp_path / "snakemake.log"
+    log.write_text('Building DAG\nTraceback (most recent call last):\n  File "/x/cli.py", line 3\n    f()\n'
+                   "OSError: [Errno 28] No space left on device\n")  # fmt: skip
+    message = study._failure(log)
+    assert "No space left on device" in message
+    assert str(log) in message
+    assert "Traceback" not in message
+    assert "cli.py" not in message
