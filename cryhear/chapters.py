@@ -217,11 +217,14 @@ class Run:
         dense : bool, default False
             Save as PNG: for images and scatters of thousands of points.
         """
+        from matplotlib import rc_context
+
         suffix = "png" if dense else "svg"
         path = self.folder / "figures" / f"{name}.{suffix}"
         metadata = {"Date": None} if suffix == "svg" else {"Software": None}
         _as_written(figure)
-        with atomic(path) as temporary:
+        # Also a figure of plain Matplotlib gets the same bytes from the same table.
+        with atomic(path) as temporary, rc_context({"svg.hashsalt": "cryhear"}):
             figure.savefig(
                 temporary, format=suffix, metadata=metadata, dpi=160, bbox_inches="tight"
             )
