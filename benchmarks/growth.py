@@ -69,10 +69,13 @@ def derived(folder: Path, rows: int, seed: int = 0) -> None:
         & (manifest["duplicate_of"] == "")
     )
     manifest = manifest[ok]
-    members = list(manifest.groupby("infant").indices.values())
-    drawn: list[np.ndarray] = []
+    members = manifest.groupby("infant").indices
+    signals = {path.name: read_table(path) for path in sorted((REAL / "signals").glob("*.parquet"))}
+    # Those whose sounds chapters show are there at every size; the others are drawn.
+    drawn = [members[infant] for infant in manifest["infant"][_shown(manifest, signals)].unique()]
+    everyone = list(members.values())
     while sum(map(len, drawn)) < rows:
-        drawn.append(members[rng.integers(len(members))])
+        drawn.append(everyone[rng.integers(len(everyone))])
     taken = np.concatenate(drawn)[:rows]
     number = np.repeat(np.arange(len(drawn)), [len(d) for d in drawn])[:rows]
     table = manifest.iloc[taken].reset_index(drop=True)
@@ -83,8 +86,8 @@ def derived(folder: Path, rows: int, seed: int = 0) -> None:
     write_table(folder / "manifest.parquet", table)
     names = pd.Series(table["recording"].to_numpy(), index=source)
     _vectors(folder, source, table["recording"].to_numpy(), rng)
-    for path in sorted((REAL / "signals").glob("*.parquet")):
-        write_table(folder / "signals" / path.name, _renamed(read_table(path), names))
+    for name, signal_table in signals.items():
+        write_table(folder / "signals" / name, _renamed(signal_table, names))
     shutil.copyfile(REAL / "provenance.json", folder / "provenance.json")
 
 
@@ -106,6 +109,12 @@ def _vectors(folder: Path, source: np.ndarray, names: np.ndarray, rng: np.random
     write_vectors(
         folder / "variants" / "logmel.parquet", pd.concat(copies, ignore_index=True), altered
     )
+
+
+def _shown(manifest: pd.DataFrame, signals: dict[str, pd.DataFrame]) -> np.ndarray:
+    """Which recordings have a table of their own sound: several rows each."""
+    several = [t["recording"] for t in signals.values() if t["recording"].duplicated().any()]
+    return manifest["recording"].isin(pd.concat(several)).to_numpy()
 
 
 def _renamed(table: pd.DataFrame, names: pd.Series) -> pd.DataFrame:
