@@ -38,6 +38,8 @@ embed: {{shards: {shards}, variants: []}}
 SLURM = (
     "--executor", "slurm", "--jobs", str(SHARDS), "--latency-wait", "5",
     "--default-resources", "runtime=20", "mem_mb=1000", "cpus_per_task=1",
+    # A node of one's own keeps no accounts, which sacct would read.
+    "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5",
 )  # fmt: skip
 
 
