@@ -20,7 +20,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -255,11 +255,11 @@ def said(clip: Clip) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in ranked)
 
 
-def as_json(results: Iterable[Result]) -> Iterator[str]:
-    """A JSON list, an element at a time; it is closed even where the results are interrupted."""
-    yield "["
+def as_json(results: Iterable[Result]) -> Generator[str, None, None]:
+    """A JSON list, an element at a time, closed even where results or writer (`throw`) are interrupted."""
     comma = ""
     try:
+        yield "["
         for result in results:
             yield comma + json.dumps(result.as_dict())
             comma = ","
@@ -269,7 +269,7 @@ def as_json(results: Iterable[Result]) -> Iterator[str]:
     yield "]"
 
 
-def as_csv(results: Iterable[Result], classes: list[str]) -> Iterator[str]:
+def as_csv(results: Iterable[Result], classes: list[str]) -> Generator[str, None, None]:
     """CSV: a row a recording (`start_s` empty) and a row a clip."""
     columns = [
         "file",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,6 @@ def _train(given: argparse.Namespace) -> int:
 
 
 def _predict(given: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from cryhear import predict
 
     judge = predict.load(given.bundle, given.gate)
@@ -124,14 +122,28 @@ def _predict(given: argparse.Namespace) -> int:
         lines = predict.as_csv(kept(), judge.bundle.classes)
     else:
         lines = (predict.as_text(r, not given.quiet, given.verbose) for r in kept() if not r.failed)
-    for line in lines:
-        tqdm.write(line)  # a bar on the same terminal makes room for it
-        sys.stdout.flush()
+    _write(lines)
     for result in failed:
         print(predict.as_text(result), file=sys.stderr)
     if not given.quiet:
         print(note, file=sys.stderr)
     return PARTIAL if failed else 0
+
+
+def _write(lines: Generator[str, None, None]) -> None:
+    """Write lines as they are made; who makes them ends the text where the writing is interrupted."""
+    from tqdm import tqdm
+
+    def put(line: str) -> None:
+        tqdm.write(line)  # a bar on the same terminal makes room for it
+        sys.stdout.flush()
+
+    try:
+        for line in lines:
+            put(line)
+    except KeyboardInterrupt as stopped:
+        put(lines.throw(stopped))
+        raise
 
 
 def _listen(given: argparse.Namespace) -> int:

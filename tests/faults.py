@@ -325,10 +325,13 @@ def disturbed_study(project: Path, rng: np.random.Generator, seconds: float) -> 
         how["preexec_fn"] = lambda: limit_files(size)
     if kind == "barred" and os.geteuid() == 0:
         how |= {"user": NOBODY, "group": NOBODY}
-    child = subprocess.Popen(
-        [sys.executable, "-c", STUDY], cwd=project, env=toy.environment(project), text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, **how,
-    )  # fmt: skip
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-c", STUDY], cwd=project, env=toy.environment(project), text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, **how,
+        )  # fmt: skip
+    except PermissionError:
+        return "not barred: this Python is another user's"
     if kind in ("killed", "interrupted"):
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(rng.uniform(0, seconds))

@@ -14,7 +14,7 @@ import made_bundle
 import pytest
 import soundfile
 
-from cryhear import bundle, cli, decision
+from cryhear import bundle, cli, decision, predict
 
 RATE = 16_000
 KEYS = ["file", "label", "probabilities", "abstain", "reason", "clips", "seconds"]
@@ -63,8 +63,10 @@ def started(*arguments, model, **how):
     """A command in a process of its own."""
     command = [sys.executable, "-m", "cryhear.cli", *arguments, "--bundle", model, "--gate", "none"]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ), **how
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ),
+        # A suite run in the background hands down an ignored Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **how,
+    )  # fmt: skip
 
 
 def test_predict_says_who_what_and_that_it_is_no_diagnosis(run, cry):
@@ -268,3 +270,14 @@ def test_interrupting_predict_leaves_a_whole_list(model, cry, tmp_path):
     assert 1 <= len(said) < 61
     assert [list(r) for r in said] == [KEYS] * len(said)
     assert "Traceback" not in err.decode()
+
+
+@pytest.mark.parametrize("written", [1, 2, 3])
+def test_a_list_is_whole_wherever_its_writing_is_interrupted(written):
+    result = predict.Result("a.wav", decision.Clip(0.0, None, None, "too quiet", {}))
+    lines = predict.as_json([result, result])
+    said = [next(lines) for _ in range(written)]
+    said.append(lines.throw(KeyboardInterrupt()))
+    assert len(json.loads("".join(said))) == written - 1
+    with pytest.raises(KeyboardInterrupt):
+        next(lines)
