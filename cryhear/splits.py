@@ -147,7 +147,8 @@ def folds(
     Raises
     ------
     SplitError
-        A class has fewer units than folds, or a fold came out without a class.
+        There are fewer units than folds (of a class, where classes are balanced), or a fold came out
+        without a class.
 
     Examples
     --------
@@ -166,6 +167,10 @@ def folds(
     y = pd.Categorical(ordered["label"], categories=list(CLASSES)).codes.astype(int)
     if stratify:
         _enough_units(ordered, unit, n_splits)
+    elif (units := len(ordered) if unit == "row" else ordered[unit].nunique()) < n_splits:
+        raise SplitError(
+            f"{n_splits} folds by {unit} of {units} {unit}s; expected at least {n_splits}. Take fewer folds."
+        )
     fold = np.empty(len(ordered), dtype=np.int64)
     for number, (_, test) in enumerate(_sides(unit, n_splits, seed, stratify, ordered, y)):
         fold[order[test]] = number

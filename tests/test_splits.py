@@ -226,6 +226,10 @@ def test_bad_tables_are_refused(change, text):
         (lambda t: splits.four_way(t, fractions=(0.5, 0.2, 0.2, 0.2)), "fractions"),
         (lambda t: splits.folds(t, n_splits=1), "at least 2"),
         (lambda t: splits.folds(t, n_splits=200), "200 folds by infant of pain"),
+        (
+            lambda t: splits.folds(t.iloc[:2], n_splits=5, stratify=False),
+            r"5 folds by infant of \d infants",
+        ),
         (lambda t: splits.repeated_folds(t, n_repeats=0), "n_repeats is 0"),
         (lambda t: splits.four_way(t.drop_duplicates("label"), "file"), "cannot be dealt"),
     ],
