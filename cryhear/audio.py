@@ -336,9 +336,7 @@ class _Pieces:
     def rest(self) -> np.ndarray:
         """What the resampler still holds, after the last block."""
         if not self._frames or self._mono is None:
-            raise refused(
-                self._path, "no samples (truncated?)", "sound after the header", "fetch it again"
-            )
+            raise _no_samples(self._path)
         return self._mono.push(np.zeros((0, 1), np.float32), last=True)
 
 
@@ -392,9 +390,13 @@ def _check_block(path: Path, peak: float, seconds: float, limit_s: float) -> Non
         )  # fmt: skip
 
 
+def _no_samples(path: Path) -> AudioError:
+    return refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
+
+
 def _check_samples(path: Path, samples: np.ndarray, loudest: float) -> None:
     if samples.size == 0:
-        raise refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
+        raise _no_samples(path)
     if _peak(samples) >= SILENT_PEAK:
         return
     if loudest >= SILENT_PEAK:

@@ -166,21 +166,27 @@ def _broken(folder: Path, kind: str, x: np.ndarray) -> Path:
     return path
 
 
+UNREADABLE = [
+    ("missing", "not a file"),
+    ("empty", "empty"),
+    ("text", "not audio"),
+    ("playlist", "not audio"),
+    ("no samples", "no samples"),
+    ("NaN", "NaN or infinite"),
+    ("rate", "2000000000 Hz"),
+]
+"""What is no recording, however it is read, and what is said of it."""
+
+
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("missing", "not a file"),
-        ("empty", "empty"),
-        ("text", "not audio"),
-        ("playlist", "not audio"),
+        *UNREADABLE,
         ("concat", "not audio"),
         ("bytes", "not audio"),
-        ("no samples", "no samples"),
-        ("NaN", "NaN or infinite"),
         ("infinite", "NaN or infinite"),
         ("silent", "silent"),
         ("cancelling", "channels are averaged"),
-        ("rate", "2000000000 Hz"),
         ("slow", "sample rate 1 Hz"),
     ],
 )
@@ -330,18 +336,7 @@ def test_blocks_of_what_ffmpeg_reads_join_to_what_decode_gives(tmp_path, sine):
     )
 
 
-@pytest.mark.parametrize(
-    ("kind", "says"),
-    [
-        ("missing", "not a file"),
-        ("empty", "empty"),
-        ("text", "not audio"),
-        ("playlist", "not audio"),
-        ("no samples", "no samples"),
-        ("NaN", "NaN or infinite"),
-        ("rate", "2000000000 Hz"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "says"), UNREADABLE)
 def test_blocks_refuse_and_say_why(tmp_path, sine, kind, says):
     path = _broken(tmp_path, kind, sine)
     with pytest.raises(AudioError, match=says) as caught:
