@@ -179,8 +179,8 @@ def one(scores: pd.DataFrame, **where: str) -> float:
 RIVALS = {"file": "instance_lookup", "infant": "metadata"}
 """The no-sound baseline that a split's models have to beat: whose telephone it was, or which kind."""
 _RIVAL_IS = {
-    "instance_lookup": "the lookup of the same app instance, which hears nothing,",
-    "metadata": "a model of platform, age band, sex and level, which hears nothing else,",
+    "instance_lookup": "the lookup of the same app instance, which hears nothing",
+    "metadata": "a model of platform, age band, sex and level, which hears nothing else",
 }
 
 
