@@ -1,6 +1,6 @@
 # Front door of the study. No logic lives here: each target calls `cryhear` or a tool.
 PARAMS ?= params/default.yaml
-RUN ?= results/default
+RUN ?= results/published
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
@@ -31,7 +31,7 @@ book: $(STAMP) ## build the published run's book; runs nothing
 pdf: $(STAMP) ## print the published run's book to _build/cryhear.pdf (needs a Chromium)
 	@$(BIN)/cryhear pdf
 
-publish: $(STAMP) ## put a finished run under book/: make publish RUN=results/default
+publish: $(STAMP) ## put a finished run under book/: make publish RUN=results/published
 	@$(BIN)/cryhear publish $(RUN)
 
 data: $(STAMP) ## rebuild data/ from recordings and say what changed

@@ -261,10 +261,6 @@ class Run:
         self.ledger.inputs.update(self.derived.read_hashes())
         write_json(self.folder / "timings.json", {"seconds": time.perf_counter() - self._started})
         self.ledger.write(self.folder / "ledger.json")
-        print(
-            f"Recorded {len(self.ledger.numbers)} numbers and {len(self.ledger.figures)} figures of "
-            f"chapter {self.chapter}."
-        )
 
     def _csv(self, name: str, table: pd.DataFrame) -> None:
         with atomic(self.folder / "tables" / f"{name}.csv") as temporary:

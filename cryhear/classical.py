@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cryhear.errors import ParameterError
 from cryhear.estimators import CalibratedSVC, QuantileBins, SoftVoting, fit, inner_folds
-from cryhear.search import SearchResult, candidates, fold_scores, search_table
+from cryhear.search import SearchResult, candidates, fold_scores, join, search_table
 
 Preset = Literal["default", "original"]
 MEMBERS = ("svm_rbf", "logistic_regression", "random_forest", "gradient_boosting")
@@ -250,5 +250,5 @@ def _search_members(
     return SearchResult(
         {m: r.best_params for m, r in results.items()},
         SoftVoting.of_fitted({m: r.estimator for m, r in results.items()}),
-        pd.concat([r.table for r in results.values()], ignore_index=True),
+        join(r.table for r in results.values()),
     )

@@ -88,8 +88,8 @@ def _study_commands(commands: Any) -> None:
     command.add_argument("--out", type=Path, default=Path("_build"), help="where to put it")
     finished: dict[str, Any] = {"nargs": "?", "type": Path, "default": Path("results/default")}
     text = "put a finished run under book/"
-    command = _add(commands, "publish", _publish, text, "cryhear publish results/default")
-    command.add_argument("folder", **finished)
+    command = _add(commands, "publish", _publish, text, "cryhear publish results/published")
+    command.add_argument("folder", nargs="?", type=Path, default=Path("results/published"))
     command = _add(commands, "verify", _verify, "hold a finished run against the published one",
                    "cryhear verify results/default --chapter 9")  # fmt: skip
     command.add_argument("run_folder", metavar="RUN", **finished)

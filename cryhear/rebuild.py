@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryhear import baselines, classical, protocols, splits
+from cryhear import baselines, classical, protocols, search, splits
 from cryhear.errors import SplitError
 from cryhear.estimators import SoftVoting, probabilities
 from cryhear.intervals import PROBABILITIES
@@ -163,7 +163,7 @@ def experiment(
                 made.setdefault(name, []).append(table.assign(**extra))
     if not made:
         raise SplitError("; ".join(found.refused.values()))
-    found.tables = {name: pd.concat(parts, ignore_index=True) for name, parts in made.items()}
+    found.tables = {name: search.join(parts) for name, parts in made.items()}
     return found
 
 

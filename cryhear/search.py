@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,8 +130,25 @@ def search_table(
     for key in dict.fromkeys(itertools.chain.from_iterable(drawn)):
         values = [c.get(key) for c in drawn]
         numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-        # Mixed columns ("scale" beside 0.01, None beside 10) become text: Parquet takes no mix.
+        # Mixed values ("scale" beside 0.01, None beside 10) become text: Parquet takes no mix.
         frame[f"param_{key}"] = np.repeat(
             np.array(values if numeric else [str(v) for v in values]), k
         )
     return frame
+
+
+def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several searches one after another; a setting that some hold as text is text in all.
+
+    Examples
+    --------
+    >>> depths = [pd.DataFrame({"param_max_depth": values}) for values in (["10", "None"], [3, 5])]
+    >>> join(depths)["param_max_depth"].tolist()
+    ['10', 'None', '3', '5']
+    """
+    table = pd.concat(list(tables), ignore_index=True)
+    for column in table.filter(like="param_"):
+        given = table[column].dropna()
+        if len({isinstance(value, str) for value in given}) > 1:
+            table[column] = given.map(str)
+    return table

@@ -228,7 +228,7 @@ def test_the_published_run_is_fresh_and_whole(root: Path, monkeypatch: pytest.Mo
     if not published:
         pytest.skip("nothing has been published here yet: `make publish` does")
     assert published == sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
-    assert book.check_published(params.load("params/default.yaml")) == []
+    assert book.check_published(params.load("params/published.yaml")) == []
 
 
 def test_published_chapters_hold_no_machine_path(root: Path) -> None:

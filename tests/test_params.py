@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cryhear import params
+from cryhear import params, verify
+from cryhear.chapters import CHAPTERS
 from cryhear.errors import ParameterError
 from cryhear.procedure import PRIMARY
 
@@ -86,17 +87,19 @@ def test_a_missing_file_names_those_that_are_there(root, monkeypatch):
 def test_every_parameter_file_of_the_project_is_valid(root):
     files = sorted((root / "params").glob("*.yaml"))
     studies = [path for path in files if path.name != "protocol.yaml"]
-    assert {path.stem for path in studies} >= {"default", "smoke", "synthetic", "original", "hear"}
+    assert {path.stem for path in studies} >= {
+        "default", "published", "smoke", "synthetic", "original", "hear"
+    }  # fmt: skip
     for path in studies:
         assert params.load(path).name == path.stem
 
 
-def test_the_frozen_protocol_is_what_its_page_the_code_and_the_default_study_say(root):
+def test_the_frozen_protocol_is_what_its_page_the_code_and_the_published_study_say(root):
     path = root / "params" / "protocol.yaml"
     page = (root / "book" / "protocol.md").read_text()
     assert hashlib.sha256(path.read_bytes()).hexdigest() in page
     frozen = yaml.safe_load(path.read_text())
-    default = params.load(root / "params" / "default.yaml")
+    default = params.load(root / "params" / "published.yaml")
     chosen = default.chapter_parameters("09_leakage")
     assert chosen["representations"][0] == frozen["representation"] == default.primary
     assert chosen["sets"][0] == frozen["set"]
@@ -115,9 +118,21 @@ def test_the_frozen_protocol_is_what_its_page_the_code_and_the_default_study_say
     assert {key: settings[key] for key in frozen["preprocess"]} == frozen["preprocess"]
 
 
-def test_every_chapter_has_a_model_and_a_notebook_of_its_name(root):
-    from cryhear.chapters import CHAPTERS
+def test_the_default_study_is_the_published_one_drawn_less_often(root):
+    default, published = (
+        params.load(root / "params" / f"{name}.yaml") for name in ("default", "published")
+    )
+    for chapter in CHAPTERS:
+        ours, theirs = (study.chapter_parameters(chapter) for study in (default, published))
+        changed = {key for key in theirs if key != "study" and ours[key] != theirs[key]}
+        assert changed <= set(verify.DRAWN)
+        assert all(ours[key] < theirs[key] for key in changed)
+    assert default.model_dump(exclude={"name", "leakage"}) == published.model_dump(
+        exclude={"name", "leakage"}
+    )
 
+
+def test_every_chapter_has_a_model_and_a_notebook_of_its_name(root):
     fields = params.Study.model_fields
     assert [n for n in fields if hasattr(fields[n].default, "study")] == [
         name.split("_", 1)[1] for name in CHAPTERS

@@ -11,6 +11,7 @@ import pytest
 from cryhear import crossvalidation, original, rebuild, scoreboard, splits
 from cryhear.embedding import catalogue
 from cryhear.errors import EvaluationError, SplitError
+from cryhear.files import read_table, write_table
 from cryhear.intervals import PROBABILITIES
 from cryhear.labels import CLASSES
 from cryhear.ledger import Ledger
@@ -173,6 +174,15 @@ def test_lottery_scores_every_split_once():
     assert table.groupby("unit").size().to_dict() == {"file": 3, "infant": 3}
     assert (table["value"] > FOUND).all()
     assert table["value"].nunique() > 1
+
+
+def test_the_originals_search_of_two_models_can_be_written(tmp_path):
+    data = study(infants=30)
+    fit = rebuild.classical_fit(["random_forest", "gradient_boosting"], "original", n_iter=1)
+    found = rebuild.experiment(lambda representation: data, ["made"], ["file"], fit)
+    write_table(tmp_path / "search.parquet", found.tables["search"])
+    depths = read_table(tmp_path / "search.parquet")["param_max_depth"]
+    assert set(depths) <= {"3", "5", "10", "20", "None"}
 
 
 def test_original_folds_keep_units_whole_and_name_what_was_seen():

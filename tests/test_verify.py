@@ -144,6 +144,45 @@ def test_a_changed_table_is_seen_and_another_chapters_file_is_not_an_input(folde
     assert "is not there" in differences(folders)[0]
 
 
+@pytest.mark.parametrize(
+    ("entry", "differ"),
+    [
+        ({"value": 0.503, "low": 0.46, "high": 0.55}, False),  # ends a fifth of the half width off
+        ({"value": 0.503, "low": 0.48, "high": 0.52}, True),  # half as wide
+        ({"value": 0.58, "low": 0.45, "high": 0.56}, True),  # outside the published interval
+        ({"value": 0.503}, True),  # no interval any more
+    ],
+)
+def test_another_number_of_draws_moves_intervals_only_so_far(folders, entry, differ):
+    for folder, refits in zip(folders, (100, 200), strict=True):
+        path = folder / CHAPTER / "ledger.json"
+        content = read_json(path)
+        content["parameters"]["refits"] = refits
+        content["numbers"]["n_refits"] = {"value": refits, "unit": "count"}
+        write_json(path, content)
+    path = folders[0] / CHAPTER / "ledger.json"
+    content = read_json(path)
+    content["numbers"]["auc"].update({"low": None, "high": None, **entry})
+    write_json(path, content)
+    report = verify.verify(folders[0], published=folders[1])
+    assert bool(report.differences) == differ
+    assert all("leakage.auc" in line for line in report.differences)
+    assert "refits 100, published 200" in str(report)
+    assert "params/published.yaml" in str(report)
+
+
+def test_another_number_of_draws_excuses_no_other_outcome(folders):
+    path = folders[0] / CHAPTER / "ledger.json"
+    content = read_json(path)
+    content["parameters"]["refits"] = 100
+    content["numbers"]["conclusion"]["value"] = "Yes."
+    content["numbers"].pop("n")
+    write_json(path, content)
+    conclusion, refits = differences(folders)
+    assert "leakage.conclusion" in conclusion
+    assert "leakage.n" in refits
+
+
 def test_a_missing_chapter_or_publication_is_no_pass(folders, tmp_path):
     (tmp_path / "empty").mkdir()
     report = verify.verify(tmp_path / "empty", published=folders[1])
