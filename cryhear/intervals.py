@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, cpu_count, delayed
+from threadpoolctl import threadpool_limits
 
 from cryhear.errors import EvaluationError
 from cryhear.labels import CLASSES
@@ -234,11 +236,15 @@ def _cells(
         )
     shared: dict[tuple[Any, ...], np.ndarray] = {}
     groups = predictions.groupby(by, sort=False, observed=True, dropna=False) if by else None
+    jobs = []
     for key, rows in groups if groups is not None else [((), predictions)]:
         units = tuple(sorted(rows["infant"].unique()))
         if units not in shared:
             shared[units] = unit_draws(len(units), draws, seed)
-        yield _score_cell(key, rows, units, shared[units], within, weighting)
+        jobs.append(delayed(_score_cell)(key, rows, units, shared[units], within, weighting))
+    # Threads, since the work is NumPy's and the draws are shared; none of them needs its own.
+    with threadpool_limits(1):
+        yield from Parallel(cpu_count(), prefer="threads", return_as="generator")(jobs)
 
 
 def _score_cell(

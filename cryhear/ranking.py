@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from cryhear.errors import EvaluationError
 from cryhear.labels import CLASSES
@@ -95,38 +96,41 @@ class Ranked:
         else:
             key = stratum * len(rank) + rank
         order = np.argsort(key, kind="stable")
-        self.positive, self.negative = order[positive[order]], order[~positive[order]]
-        mine, others = key[self.positive], key[self.negative]
-        self.below = np.searchsorted(others, mine, "left")
-        through = np.searchsorted(others, mine, "right")
-        self.through = None if np.array_equal(self.below, through) else through
-        groups = stratum[self.positive]
-        self.start = np.searchsorted(stratum[self.negative], groups, "left")
-        self.end = np.searchsorted(stratum[self.negative], groups, "right")
+        self.positive, negative = order[positive[order]], order[~positive[order]]
+        mine, others = key[self.positive], key[negative]
+        groups = stratum[self.positive], stratum[negative]
+        # Sums of the negatives are wanted at few places: added up between these, not row by row.
+        places = [np.searchsorted(others, mine, side) for side in ("left", "right")]
+        places += [np.searchsorted(groups[1], groups[0], side) for side in ("left", "right")]
+        cuts, at = np.unique(places, return_inverse=True)
+        self.below, self.through, self.start, self.end = at.reshape(4, -1)
+        segment = np.searchsorted(cuts, np.arange(len(negative)), "right")
+        used = segment < len(cuts)
+        ones, where = np.ones(int(used.sum())), (segment[used], negative[used])
+        self.between = sparse.csr_matrix((ones, where), shape=(len(cuts), len(rank)))
         self.tied = np.searchsorted(mine, mine, "left")
 
     def auc(self, weights: np.ndarray) -> np.ndarray:
         """Weighted wins over weighted pairs, (n, d) -> (d,); NaN without a pair."""
-        mine, others = weights[self.positive], _cumulated(weights[self.negative])
-        wins = others[self.below]
-        if self.through is not None:
+        mine, others = weights[self.positive], self._others(weights)
+        wins, first = others[self.below], others[self.start]
+        if not np.array_equal(self.below, self.through):
             wins = (wins + others[self.through]) / 2
-        if self.end.size and self.start.max() == 0 and self.end.min() == len(self.negative):
-            pairs = mine.sum(0) * others[-1]
-        else:
-            first = others[self.start]
-            pairs = np.einsum("id,id->d", mine, others[self.end] - first)
-            wins = wins - first
-        return ratio(np.einsum("id,id->d", mine, wins), pairs, np.nan)
+        pairs = np.einsum("id,id->d", mine, others[self.end] - first)
+        return ratio(np.einsum("id,id->d", mine, wins - first), pairs, np.nan)
 
     def average_precision(self, weights: np.ndarray) -> np.ndarray:
         """Weighted average precision over all strata together, (n, d) -> (d,)."""
-        mine, others = weights[self.positive], _cumulated(weights[self.negative])
+        mine, others = weights[self.positive], self._others(weights)
         cumulated = _cumulated(mine)
         true = cumulated[-1] - cumulated[self.tied]
-        false = others[-1] - others[self.below]
+        false = others[self.end] - others[self.below]
         gained = np.einsum("id,id->d", mine, ratio(true, true + false, 0.0))
         return ratio(gained, cumulated[-1], np.nan)
+
+    def _others(self, weights: np.ndarray) -> np.ndarray:
+        """Sums of the negatives' weights up to each place where one is wanted, (places, d)."""
+        return np.cumsum(self.between @ weights, axis=0)
 
 
 def _cumulated(values: np.ndarray) -> np.ndarray:
