@@ -2,8 +2,9 @@
 
 The original: ``librosa.load(path, sr=16000)``, ``scipy.signal.wiener``, ``gaussian_filter1d``, division
 by the root mean square, two-second clips; a file at a time, in one process. Ours runs in one process
-too. On the real corpus, where it is found, the files a telephone app sent (AMR in 3GP, IMA4 in CAF) are
-decoded by ours and by librosa, which asks the system's ffmpeg.
+too, and then as a study does it, in shards side by side, one a core. On the real corpus, where it is
+found, the files a telephone app sent (AMR in 3GP, IMA4 in CAF) are decoded by ours and by
+librosa, which asks the system's ffmpeg.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, cpu_count, delayed
 
 from benchmarks import bench, made
 from cryhear import audio, params, preprocess
@@ -39,6 +41,17 @@ def ours(paths: list[Path]) -> list[np.ndarray]:
     """Clips of each file by the library."""
     decoded = (audio.decode(path).samples for path in paths)
     return [preprocess.run(samples, SETTINGS)[1] for samples in decoded]
+
+
+def count_clips(paths: list[Path]) -> int:
+    """How many clips the library makes of some files: what a shard does before it embeds them."""
+    return sum(map(len, ours(paths)))
+
+
+def side_by_side(paths: list[Path]) -> int:
+    """The same in a process a core."""
+    n = cpu_count()
+    return sum(Parallel(n)(delayed(count_clips)(paths[i::n]) for i in range(n)))
 
 
 def original(paths: list[Path]) -> list[np.ndarray]:
@@ -86,6 +99,9 @@ def wav(results: bench.Results, folder: Path, count: int, repeats: int) -> None:
         for mine, theirs in zip(found.our_output, found.their_output, strict=True):
             bench.check_close(mine, theirs, RESAMPLED, f"{key}: clips")
         results.ratio(key, found, note=f"{count} recordings of 7 s at {rate} Hz")
+        shards = bench.pair(lambda p=paths: side_by_side(p), lambda p=paths: original(p), repeats)
+        bench.check_same(shards.our_output, sum(map(len, shards.their_output)), f"{key}: clips")
+        results.ratio(f"{key}_shards", shards, note=f"the same in {cpu_count()} processes")
         results.number(
             f"{key}_rate", count / np.median(found.ours), "count", note="recordings a second"
         )
