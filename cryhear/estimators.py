@@ -100,7 +100,7 @@ class CalibratedSVC(ClassifierMixin, BaseEstimator):
     n_splits : int
         Folds of the calibration, at least 2.
     random_state : int
-        Of the folds over groups.
+        Of the folds over groups, and of the machine.
     """
 
     def __init__(
@@ -135,6 +135,7 @@ class CalibratedSVC(ClassifierMixin, BaseEstimator):
             class_weight=self.class_weight,
             decision_function_shape="ovo",  # the margins themselves, not their vote
             cache_size=500,
+            random_state=self.random_state,  # unused in the fit, but drawn from NumPy's own otherwise
         )
 
     def _calibrator(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> Pipeline:
