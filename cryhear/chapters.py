@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 import math
+import re
 import time
 import types
 from importlib.metadata import PackageNotFoundError, version
@@ -46,6 +47,12 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 
 ABSENT = "(not to be had from this study)"
 """Stands in the place of a number that a study's recordings do not allow."""
+
+WRITTEN = {
+    "auc": "AUC", "ece": "ECE", "f1": "F1", "sd": "SD", "std": "SD", "se": "SE", "pca": "PCA",
+    "s": "(s)", "hz": "(Hz)", "dbfs": "(dBFS)",
+}  # fmt: skip
+"""How words of a column's name are written in a table's head, where it is not as they are."""
 
 VERSIONED = (
     "cryhear",
@@ -248,7 +255,7 @@ class Run:
         }
         shown = table.style.format(_cell, escape="html", na_rep="").hide(axis="index")
         # A style's element ids are random unless named, and would change the page at every run.
-        shown = shown.format_index(escape="html", axis="columns").set_uuid(name)
+        shown = shown.format_index(_heading, escape="html", axis="columns").set_uuid(name)
         return shown.set_caption(html.escape(caption, quote=False))
 
     def close(self) -> None:
@@ -267,13 +274,35 @@ class Run:
             table.to_csv(temporary, index=False, lineterminator="\n")
 
 
+def _heading(column: Any) -> str:
+    """A column's name for people: ``duration_s`` as 'duration (s)'."""
+    return " ".join(WRITTEN.get(word, word) for word in str(column).split("_"))
+
+
 def _cell(value: Any) -> Any:
-    """A table's cell for people: whole numbers as such, others to three significant figures."""
+    """A table's cell for people: numbers to three significant figures, names of codes, settings."""
+    if isinstance(value, str):
+        return _text_cell(value)
     if not isinstance(value, float) or not math.isfinite(value):
         return value
     if value == round(value) or abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def _text_cell(text: str) -> str:
+    """A name or settings as people write them; pandas has escaped the text before it comes here."""
+    from cryhear.figures.style import name_of
+
+    if re.fullmatch("[a-z][a-z0-9]*([_-][a-z0-9]+)*", text):
+        return name_of(text)
+    try:
+        settings = json.loads(html.unescape(text)) if text.startswith("{") else None
+    except ValueError:
+        return text
+    if not isinstance(settings, dict):
+        return text
+    return html.escape(", ".join(f"{name} {_cell(value)}" for name, value in settings.items()))
 
 
 def _as_written(figure: Figure) -> None:

@@ -90,6 +90,25 @@ def test_what_a_chapter_records_can_be_read_back(run_folder):
         later.read("01_audit", "nothing")
 
 
+def test_a_table_is_written_for_people_on_the_page_and_for_programs_in_the_file(run_folder):
+    run = opened(run_folder)
+    table = pd.DataFrame(
+        {
+            "model": ["svm_rbf", "A_b <i>", "{not json", ""],
+            "duration_s": [7.0, 0.12345, 1234.5, float("nan")],
+            "params": ['{"C": 0.000123456, "depth": null}', "[1]", "{1}", "x" * 60 + "!"],
+        }
+    )
+    shown = run.table("people", table, "A <b>table</b>").to_html()
+    for text in ("SVM (RBF)", "duration (s)", "C 0.000123, depth None", "0.123", "{not json"):
+        assert f">{text}<" in shown
+    assert "A_b &lt;i&gt;" in shown
+    assert "A &lt;b&gt;table" in shown
+    written = pd.read_csv(run.folder / "tables" / "people.csv", keep_default_na=False)
+    assert list(written.columns) == list(table.columns)
+    assert list(written["model"]) == list(table["model"])
+
+
 def test_a_figure_is_the_same_file_at_every_run(run_folder):
     def drawn(name):
         from cryhear.figures import style
