@@ -40,7 +40,7 @@ def rooms() -> set[str]:
     names = {
         path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")
     }
-    return names - {"__init__"}
+    return names - {"__init__", "__main__"}
 
 
 def imported() -> dict[str, set[str]]:
