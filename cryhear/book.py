@@ -297,26 +297,22 @@ def _check_pages(folder: Path) -> None:
 
 
 def _jupyter_book(source: Path, out: Path, builder: str = "html") -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from jupyter_book.cli.main import main; main()",
-        "build",
-        str(source),
-    ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-        ),
-    }
-    done = subprocess.run(
-        [*command, "--path-output", str(out), "--builder", builder, *STRICT],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    if done.returncode == 0 and (out / "_build" / builder).is_dir():
+    """Let Jupyter Book configure Sphinx, and Sphinx build with a process a core, which the former cannot."""
+    made = out / "_build" / builder
+    places = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    configure = ["-c", "from jupyter_book.cli.main import main; main()", "config", "sphinx"]
+    sphinx = ["-m", "sphinx", "-j", "auto", "-b", builder, *STRICT]
+    for command in (
+        [*configure, str(source)],
+        [*sphinx, "-d", str(out / "doctrees"), str(source), str(made)],
+    ):
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, env=environment
+        )
+        if done.returncode:
+            break
+    if done.returncode == 0 and made.is_dir():
         return
     text = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr + done.stdout).replace(
         f"{source.as_posix()}/", ""

@@ -74,8 +74,15 @@ def _pages(app: Sphinx, error: Exception | None) -> None:
             path.write_text(mend(text, path.stem in LAZY), encoding="utf-8")
 
 
+def _declare(app: Sphinx, config: Any) -> None:
+    # It numbers sections once all pages are read, which is safe, and does not say so: Sphinx would read
+    # one page after another.
+    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Mend the pages once all are written: what the theme adds around a page's text needs it too."""
+    app.connect("config-inited", _declare)
     app.connect("html-page-context", _scripts, priority=900)  # after the extensions that add some
     app.connect("build-finished", _pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
