@@ -302,7 +302,9 @@ def _jupyter_book(source: Path, out: Path, builder: str = "html") -> None:
     places = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     configure = ["-c", "from jupyter_book.cli.main import main; main()", "config", "sphinx"]
-    sphinx = ["-m", "sphinx", "-j", "auto", "-b", builder, *STRICT]
+    # Three a core: Sphinx deals pages out in as many parts, and those of the library are the slow ones.
+    jobs = str(3 * (os.cpu_count() or 1))
+    sphinx = ["-m", "sphinx", "-j", jobs, "-b", builder, *STRICT]
     for command in (
         [*configure, str(source)],
         [*sphinx, "-d", str(out / "doctrees"), str(source), str(made)],

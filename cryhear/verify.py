@@ -212,6 +212,10 @@ def _in_reach(published: dict[str, Any], found: dict[str, Any]) -> bool:
     )
     if not all(isinstance(v, (int, float)) for v in (a, b)):
         return bool(a == b)
+    if low is not None and published.get("n") != found.get(
+        "n"
+    ):  # the interval is of the draws alone
+        return bool(low <= b <= high)
     if low is None or high is None:
         return math.isclose(a, b, abs_tol=REACH, rel_tol=REACH)
     if found.get("low") is None or found.get("high") is None:
