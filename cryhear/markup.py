@@ -77,7 +77,8 @@ def _pages(app: Sphinx, error: Exception | None) -> None:
 def _declare(app: Sphinx, config: Any) -> None:
     # It numbers sections once all pages are read, which is safe, and does not say so: Sphinx would read
     # one page after another.
-    app.extensions["sphinx_multitoc_numbering"].parallel_read_safe = True
+    if numbering := app.extensions.get("sphinx_multitoc_numbering"):
+        numbering.parallel_read_safe = True
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

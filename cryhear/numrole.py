@@ -69,13 +69,13 @@ def show(entry: dict[str, Any], part: str = "") -> str:
     ('0.52', '0.52 (0.41 to 0.63)')
     """
     unit = str(entry["unit"])
-    if part == "" or (unit == "text" and part == "ci"):
-        # Text in a number's place says why there is no number; it has no interval either.
-        return quantity(entry["value"], unit)
     if part not in PARTS:
         raise LedgerError(
             f"{part!r} is no part of a number; expected one of {', '.join(PARTS[1:])}"
         )
+    if part == "" or (unit == "text" and entry.get(part) is None):
+        # Text in a number's place says why there is no number; it has no interval or count either.
+        return quantity(entry["value"], unit)
     needed = ("low", "high") if part == "ci" else (part,)
     missing = [name for name in needed if entry.get(name) is None]
     if missing:
