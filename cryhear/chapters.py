@@ -226,12 +226,14 @@ class Run:
         """
         from matplotlib import rc_context
 
+        from cryhear.figures.style import RC
+
         suffix = "png" if dense else "svg"
         path = self.folder / "figures" / f"{name}.{suffix}"
         metadata = {"Date": None} if suffix == "svg" else {"Software": None}
         _as_written(figure)
         # Also a figure of plain Matplotlib gets the same bytes from the same table.
-        with atomic(path) as temporary, rc_context({"svg.hashsalt": "cryhear"}):
+        with atomic(path) as temporary, rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
             figure.savefig(
                 temporary, format=suffix, metadata=metadata, dpi=160, bbox_inches="tight"
             )

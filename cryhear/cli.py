@@ -86,13 +86,14 @@ def _study_commands(commands: Any) -> None:
     command = _add(commands, "pdf", _pdf, "print the whole book to one PDF", "cryhear pdf")
     command.add_argument("--run", type=Path, help="print this run's book instead")
     command.add_argument("--out", type=Path, default=Path("_build"), help="where to put it")
-    finished: dict[str, Any] = {"nargs": "?", "type": Path, "default": Path("results/default")}
     text = "put a finished run under book/"
     command = _add(commands, "publish", _publish, text, "cryhear publish results/published")
     command.add_argument("folder", nargs="?", type=Path, default=Path("results/published"))
     command = _add(commands, "verify", _verify, "hold a finished run against the published one",
                    "cryhear verify results/default --chapter 9")  # fmt: skip
-    command.add_argument("run_folder", metavar="RUN", **finished)
+    command.add_argument(
+        "run_folder", metavar="RUN", nargs="?", type=Path, default=Path("results/default")
+    )
     command.add_argument("--chapter", type=int, help="compare this chapter only, by its number")
     text = "rebuild the derived tables from recordings and say what changed"
     command = _add(commands, "data", _data, text, "cryhear data --out data/donateacry")

@@ -103,7 +103,8 @@ class Ranked:
         places = [np.searchsorted(others, mine, side) for side in ("left", "right")]
         places += [np.searchsorted(groups[1], groups[0], side) for side in ("left", "right")]
         cuts, at = np.unique(places, return_inverse=True)
-        self.below, self.through, self.start, self.end = at.reshape(4, -1)
+        self.below, through, self.start, self.end = at.reshape(4, -1)
+        self.through = None if np.array_equal(self.below, through) else through
         segment = np.searchsorted(cuts, np.arange(len(negative)), "right")
         used = segment < len(cuts)
         ones, where = np.ones(int(used.sum())), (segment[used], negative[used])
@@ -114,7 +115,7 @@ class Ranked:
         """Weighted wins over weighted pairs, (n, d) -> (d,); NaN without a pair."""
         mine, others = weights[self.positive], self._others(weights)
         wins, first = others[self.below], others[self.start]
-        if not np.array_equal(self.below, self.through):
+        if self.through is not None:
             wins = (wins + others[self.through]) / 2
         pairs = np.einsum("id,id->d", mine, others[self.end] - first)
         return ratio(np.einsum("id,id->d", mine, wins - first), pairs, np.nan)
