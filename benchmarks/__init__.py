@@ -1,8 +1,8 @@
 """Side-by-side measurements: what the library takes beside what a user would write instead.
 
-Each module but `bench` and `made` is one measurement and one command, ``python -m benchmarks.decode``;
-``python -m benchmarks`` runs them all. Results lie in ``benchmarks/results``, one ledger a measurement,
-and the book's page about speed reads its numbers there.
+Each module of `NAMES` is one measurement and one command, ``python -m benchmarks.decode``; the others are
+what measurements share. ``python -m benchmarks`` runs them all. Results lie in ``benchmarks/results``, one
+ledger a measurement, and the book's page about speed reads its numbers there.
 """
 
 NAMES = (

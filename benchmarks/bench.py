@@ -20,12 +20,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import NAMES
 from cryhear.files import read_json, write_json
 from cryhear.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SIDE = ROOT.parent / "shared"
+
+BESIDE = {
+    "report": ("Snakefile", "notebooks/*.ipynb", "params/default.yaml"),
+    "growth": ("notebooks/*.ipynb",),
+    "shards": ("Snakefile",),
+    "predict": ("params/default.yaml",),
+}
+"""What a measurement runs beside modules: a result is of its text, too."""
 
 FLOAT32 = 2e-6
 """Largest difference, relative to the largest value, of two float32 computations of one waveform:
@@ -166,11 +175,11 @@ def _processor() -> str:
 
 
 def code_version(name: str) -> str:
-    """Digest of the library and a measurement: a result of other code can be told by it."""
+    """Digest of the library, a measurement and what it runs: a result of other code can be told by it."""
     digest = hashlib.sha256()
-    sources = sorted((ROOT / "cryhear").rglob("*.py"))
-    sources += [ROOT / "benchmarks" / f"{part}.py" for part in ("bench", "made", name)]
-    for path in sources:
+    own = [p for p in (ROOT / "benchmarks").glob("*.py") if p.stem == name or p.stem not in NAMES]
+    run = [path for pattern in BESIDE.get(name, ()) for path in ROOT.glob(pattern)]
+    for path in sorted([*(ROOT / "cryhear").rglob("*.py"), *own, *run]):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 

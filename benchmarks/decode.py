@@ -33,6 +33,9 @@ CODED = 0.05
 """Median correlation missing from 1 of two decoders of a lossy codec (they differ in scaling, start and
 the last half step of each sample): anything but the same sound is far from it."""
 
+CORPUS = 40
+"""How many times as many recordings shards are given: 1,600, a corpus."""
+
 HOP = 28_800
 CLIP = 32_000
 
@@ -91,7 +94,7 @@ def steps(results: bench.Results, repeats: int) -> None:
         results.ratio(name, many)
 
 
-def wav(results: bench.Results, folder: Path, count: int, repeats: int) -> None:
+def wav(results: bench.Results, folder: Path, count: int, repeats: int, times: int) -> None:
     """The whole chain on WAV files, at a telephone's rate and at the models' own."""
     for key, rate in (("wav", made.RATE), ("wav_16k", 16_000)):
         paths = made.recordings(folder / key, count, 7.0, rate)
@@ -99,9 +102,14 @@ def wav(results: bench.Results, folder: Path, count: int, repeats: int) -> None:
         for mine, theirs in zip(found.our_output, found.their_output, strict=True):
             bench.check_close(mine, theirs, RESAMPLED, f"{key}: clips")
         results.ratio(key, found, note=f"{count} recordings of 7 s at {rate} Hz")
-        shards = bench.pair(lambda p=paths: side_by_side(p), lambda p=paths: original(p), repeats)
-        bench.check_same(shards.our_output, sum(map(len, shards.their_output)), f"{key}: clips")
-        results.ratio(f"{key}_shards", shards, note=f"the same in {cpu_count()} processes")
+        many = paths * times
+        shards = bench.pair(
+            lambda p=many: side_by_side(p), lambda p=many: sum(map(len, original(p))), repeats
+        )
+        bench.check_same(shards.our_output, shards.their_output, f"{key}: clips")
+        results.ratio(
+            f"{key}_shards", shards, note=f"{len(many)} recordings, ours in {cpu_count()} processes"
+        )
         results.number(
             f"{key}_rate", count / np.median(found.ours), "count", note="recordings a second"
         )
@@ -169,10 +177,10 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
 
 def measure(results: bench.Results) -> None:
     """Measure everything."""
-    count, repeats = (3, 1) if results.quick else (40, 7)
+    count, repeats, times = (3, 1, 2) if results.quick else (40, 7, CORPUS)
     steps(results, repeats)
     with tempfile.TemporaryDirectory() as folder:
-        wav(results, Path(folder), count, repeats)
+        wav(results, Path(folder), count, repeats, times)
         coded(results, Path(folder), count, repeats)
 
 
