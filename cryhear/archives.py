@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cryhear import progress
 from cryhear.audio import EXTENSIONS
 from cryhear.errors import CorpusError
 from cryhear.files import sha256_of
@@ -52,12 +54,15 @@ class Archive:
     digest : str
         `digest_of` the unpacked folder.
     licence : str
+    kept : str
+        Regular expression of the recordings' names that are kept; the others are left out.
     """
 
     url: str
     recordings: int
     digest: str
     licence: str
+    kept: str = ".*"
 
 
 ARCHIVES: dict[str, Archive] = {
@@ -67,7 +72,15 @@ ARCHIVES: dict[str, Archive] = {
         recordings=1585,
         digest="e7dfd91b07e93db3db5231eadb079705cf903d07940a45dedbb535bfe822d24f",
         licence="Open Database License 1.0, contents Database Contents License 1.0",
-    )
+    ),
+    # Sounds that are no study recordings. A branch's archive may change; what is kept of it may not.
+    "esc10": Archive(
+        url="https://github.com/karolpiczak/ESC-10/archive/refs/heads/master.zip",
+        recordings=240,
+        digest="8d4dbc57cd3c6381232eaf8f2369702ef846b9be3daaf139985758b72dc3425f",
+        licence="Creative Commons Attribution 3.0",
+        kept=r"[123]-.*\.ogg",  # its folds 1 to 3
+    ),
 }
 """Corpora that `fetch` knows, by name."""
 
@@ -122,6 +135,8 @@ def fetch(
         downloader=downloader or Resuming(folder / f"{name}.zip.part"),
     )
     _unpack(Path(packed), target, archive)
+    progress.LOG.debug("%d recordings, digest %s as pinned", archive.recordings, archive.digest)
+    progress.LOG.debug("licence: %s", archive.licence)
     return target
 
 
@@ -235,11 +250,10 @@ class Resuming:
 
     def _write(self, response: Any, have: int) -> None:
         import requests
-        from tqdm import tqdm
 
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
-        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, disable=None)
+        bar = progress.bar(total=total, initial=have, unit="B", unit_scale=True)
         with bar, open(self.part, "ab" if have else "wb") as out:
             for chunk in response.iter_content(_CHUNK):
                 out.write(chunk)
@@ -255,6 +269,9 @@ def _unpack(packed: Path, target: Path, archive: Archive) -> None:
     work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         extract(packed, work)
+        for path in work.rglob("*"):
+            if path.suffix.lower() in EXTENSIONS and not re.fullmatch(archive.kept, path.name):
+                path.unlink()
         _verified(work, archive, f"{packed}")
         work.chmod(0o755)
         work.replace(target)

@@ -1,4 +1,4 @@
-"""Decode any recording to float32 samples, and measure what a listener would want to know first.
+"""Decode any recording to float32 samples.
 
 libsndfile (through soundfile) reads what it can; FFmpeg's libraries (through PyAV's wheel, no
 system ffmpeg) read the rest: AMR in 3GP, AAC in M4A, IMA4 in CAF. The choice falls on the error,
@@ -49,18 +49,6 @@ LOUDEST = 2.0**31
 """Peak (full scale 1) above which numbers are no sound: whole numbers of 32 bits stored as floats are
 still taken, beyond them squares and sums leave float32."""
 
-CLIPPED_AT = 0.99
-"""Share of full scale at and above which a sample counts as clipped."""
-
-SILENCE_DBFS = -50.0
-"""RMS level of a frame, dB relative to full scale, below which it counts as silence (the original
-study's threshold)."""
-
-BANDWIDTH_DB = 50.0
-"""Depth below the strongest band, dB, that still counts as inside the effective bandwidth."""
-
-_FRAME_S = 0.025
-
 
 @dataclass(frozen=True)
 class SourceInfo:
@@ -99,32 +87,6 @@ class Decoded:
     samples: np.ndarray
     sample_rate: int
     source: SourceInfo
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """Level and band of a recording.
-
-    Attributes
-    ----------
-    level_dbfs : float
-        RMS level, dB relative to full scale; -200 for digital silence.
-    peak : float
-        Largest magnitude, full scale 1.
-    clipping_share : float
-        Share of samples at or above 0.99 of full scale, 0 to 1. Sound clipped before a lossy codec
-        need not reach full scale, so this is a lower bound.
-    bandwidth_hz : float
-        Highest frequency at which the long-term spectrum is within 50 dB of its maximum.
-    silence_share : float
-        Share of 25 ms frames whose RMS level is under -50 dBFS, 0 to 1.
-    """
-
-    level_dbfs: float
-    peak: float
-    clipping_share: float
-    bandwidth_hz: float
-    silence_share: float
 
 
 def decode(
@@ -229,60 +191,6 @@ class Mono:
         """Samples, shape (m,), float32, that a block of shape (n, channels) completes."""
         mixed = block.mean(axis=1, dtype=np.float32)
         return mixed if self._same else self._stream.resample_chunk(mixed, last=last)
-
-
-def measure(samples: np.ndarray, sample_rate: int) -> Measurements:
-    """Measure level, peak, clipping, effective bandwidth and silence.
-
-    Parameters
-    ----------
-    samples : numpy.ndarray, shape (n,), floating point
-        One channel, full scale 1. Not changed.
-    sample_rate : int
-        Hz. Measure at the recording's own rate: resampling moves clipped peaks.
-
-    Returns
-    -------
-    Measurements
-
-    Raises
-    ------
-    AudioError
-        `samples` is not one channel or holds nothing.
-    """
-    x = np.asarray(samples, dtype=np.float64)
-    if x.ndim != 1 or x.size == 0:
-        raise AudioError(f"samples have shape {x.shape}; expected one channel, shape (n,), n > 0")
-    magnitude = np.abs(x)
-    return Measurements(
-        level_dbfs=_level(x),
-        peak=float(magnitude.max()),
-        clipping_share=float((magnitude >= CLIPPED_AT).mean()),
-        bandwidth_hz=_bandwidth(x, sample_rate),
-        silence_share=_silence_share(x, sample_rate),
-    )
-
-
-def _level(x: np.ndarray) -> float:
-    return float(20 * np.log10(max(np.sqrt(np.mean(x**2)), 1e-10)))
-
-
-def _silence_share(x: np.ndarray, sample_rate: int) -> float:
-    frame = max(1, min(x.size, round(_FRAME_S * sample_rate)))
-    frames = x[: x.size // frame * frame].reshape(-1, frame)
-    rms = np.sqrt((frames**2).mean(axis=1))
-    return float((rms < 10 ** (SILENCE_DBFS / 20)).mean())
-
-
-def _bandwidth(x: np.ndarray, sample_rate: int) -> float:
-    """Highest frequency of the Welch spectrum within `BANDWIDTH_DB` of its maximum, Hz."""
-    from scipy.signal import welch
-
-    frequency, power = welch(x, fs=sample_rate, nperseg=min(x.size, 1024))
-    if not power.max() > 0:
-        return 0.0
-    inside = power >= power.max() * 10 ** (-BANDWIDTH_DB / 10)
-    return float(frequency[inside][-1])
 
 
 def _gather(

@@ -19,8 +19,22 @@ import numpy as np
 
 from cryhear.errors import AudioError, ParameterError
 
+COPY = "augmented_"
+"""How the name of an altered version that is an augmented copy starts; its number follows."""
+
 _GLOBAL_GENERATORS = threading.Lock()
 """audiomentations draws from both global generators: one thread at a time may borrow them."""
+
+
+def numbered(copies: int) -> dict[str, int]:
+    """Names of so many copies, as the derived tables have them, with their numbers.
+
+    Examples
+    --------
+    >>> numbered(2)
+    {'augmented_1': 1, 'augmented_2': 2}
+    """
+    return {f"{COPY}{number}": number for number in range(1, copies + 1)}
 
 
 def augment(
@@ -42,7 +56,7 @@ def augment(
     recording : str
         What identifies the recording: the first 16 hexadecimal digits of its SHA-256.
     copy : int
-        Number of the copy, from 0.
+        Number of the copy, as in `numbered`.
     settings : cryhear.params.Augment
         With probability `p_augment` a copy is changed at all, then each transform by its own.
     seed : int

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear.errors import EvaluationError
-from cryhear.intervals import CELL, KIND, PROBABILITIES, interval_of, unit_draws
+from cryhear.intervals import CELL, KIND, NO_INTERVAL, PROBABILITIES, interval_of, unit_draws
 from cryhear.labels import CLASSES
 from cryhear.metrics import confusion
 from cryhear.predictions import strata, validate
@@ -37,7 +37,8 @@ def roc_band(
     -------
     pandas.DataFrame, POINTS rows a class, then 'macro' (the mean of the three)
         `label`, `false_positive_rate`, `true_positive_rate`, `low`, `high`, `n`, `units`, `draws`,
-        `interval`.
+        `interval`. Where too few infants have the class, `low` and `high` are missing and `interval`
+        says why.
     """
     return _band(predictions, draws, seed, ("fold", *within), _roc)
 
@@ -96,12 +97,18 @@ def _band(
     )
     tables = []
     for label, values in zip((*CLASSES, "macro"), curves, strict=True):
-        low, high, _, _ = interval_of(values[:, 1:], f"the curve of {label}")
-        tables.append(
-            pd.DataFrame({"label": label, x: grid, name: values[:, 0], "low": low, "high": high})
-        )
+        try:
+            low, high, _, _ = interval_of(values[:, 1:], f"the curve of {label}")
+            kind = KIND
+        except EvaluationError:
+            low = high = np.full(POINTS, np.nan)
+            kind = NO_INTERVAL
+        own = {"label": label, x: grid, name: values[:, 0], "low": low, "high": high}
+        tables.append(pd.DataFrame({**own, "interval": kind}))
     facts = {"n": round(len(predictions) / len(repeats)), "units": len(names), "draws": draws}
-    return pd.concat(tables, ignore_index=True).assign(**facts, interval=KIND)
+    table = pd.concat(tables, ignore_index=True)
+    kinds = table.pop("interval")
+    return table.assign(**facts, interval=kinds)
 
 
 def _averaged(

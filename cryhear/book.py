@@ -23,7 +23,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from cryhear import execute, params
+from cryhear import execute, params, progress
 from cryhear.chapters import CHAPTERS
 from cryhear.errors import StudyError
 from cryhear.files import existing, read_json, sha256_of, write_json, write_text
@@ -79,8 +79,11 @@ def publish(run: str | os.PathLike[str]) -> Path:
         staged = Path(folder) / "chapters"
         if not copy_chapters(Path(run), staged):
             raise StudyError(
-                f"{run} holds no finished chapter; run the study first (`make report`)"
+                f"{run} holds no finished chapter; run the study first "
+                "(`make study PARAMS=params/published.yaml`)"
             )
+        for chapter in sorted(staged.iterdir()):
+            progress.LOG.debug("%s", chapter.name)
         _replace(staged, PUBLISHED)
     return PUBLISHED
 
@@ -312,6 +315,7 @@ def _jupyter_book(source: Path, out: Path, builder: str = "html") -> None:
         done = subprocess.run(
             [sys.executable, *command], capture_output=True, text=True, env=environment
         )
+        progress.LOG.debug("%s", (done.stdout + done.stderr).strip())
         if done.returncode:
             break
     if done.returncode == 0 and made.is_dir():

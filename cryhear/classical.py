@@ -26,7 +26,7 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from cryhear.errors import ParameterError
 from cryhear.estimators import CalibratedSVC, QuantileBins, SoftVoting, fit, inner_folds
@@ -86,18 +86,28 @@ N_ITER = 10
 MAX_BINS = 32
 """Of gradient boosting: 255 bins for some hundred rows cost far more and score the same."""
 
+DECIMALS = 6
+"""Of component scores (in units of a standardised feature); processors differ from the twelfth on."""
+
 
 def preprocessing(
     seed: int = 0, pca_variance: float | None = 0.95, standardise: bool = True
 ) -> Pipeline:
-    """Mean imputation, standardisation, components up to `pca_variance` (None: no components)."""
-    steps: list[tuple[str, Any]] = [("impute", SimpleImputer(keep_empty_features=True))]
+    """In float64: mean imputation, standardisation, components up to `pca_variance` (None: none)."""
+    # Whatever comes in: components fitted or applied in float32 differ between processors in the sixth
+    # digit, which moves a tree's cuts and with them a recording's probabilities by up to a tenth.
+    double = FunctionTransformer(np.asarray, kw_args={"dtype": np.float64})
+    steps: list[tuple[str, Any]] = [("double", double)]
+    steps.append(("impute", SimpleImputer(keep_empty_features=True)))
     if standardise:
         steps.append(("standardise", StandardScaler()))
     if pca_variance is not None:
         # From the covariance: as exact as the full decomposition in float64, and faster on tall data.
         pca = PCA(n_components=pca_variance, svd_solver="covariance_eigh", random_state=seed)
-        steps.append(("pca", pca))
+        # Rows that are equal, as unaltered copies are, leave a matrix product apart in the last digits,
+        # and which way depends on the processor: a tree may cut between them.
+        rounded = FunctionTransformer(np.round, kw_args={"decimals": DECIMALS})
+        steps += [("pca", pca), ("round", rounded)]
     return Pipeline(steps)
 
 
@@ -108,7 +118,7 @@ def model(
     pca_variance: float | None = 0.95,
     **hyper: Any,
 ) -> Pipeline:
-    """An unfitted pipeline: impute, standardise, pca, (bins,) classifier.
+    """An unfitted pipeline: double, impute, standardise, pca, round, (bins,) classifier.
 
     Parameters
     ----------
@@ -144,7 +154,11 @@ def _classifier(name: str, seed: int, preset: str, hyper: Mapping[str, Any]) -> 
         return SoftVoting([(m, _classifier(m, seed, preset, hyper.get(m, {}))) for m in MEMBERS])
     builders: dict[str, Callable[[], Any]] = {
         "svm_rbf": lambda: CalibratedSVC(class_weight=weight, random_state=seed),
-        "logistic_regression": lambda: LogisticRegression(class_weight=weight, max_iter=2000),
+        "logistic_regression": lambda: LogisticRegression(
+            # To the minimum itself: lbfgs stops short of it, elsewhere on another processor.
+            class_weight=weight,
+            solver="newton-cholesky",
+        ),
         "random_forest": lambda: RandomForestClassifier(class_weight=weight, random_state=seed),
         "gradient_boosting": lambda: (
             GradientBoostingClassifier(random_state=seed)
@@ -196,8 +210,8 @@ def search(
     if name == "soft_voting":
         return _search_members(X, y, groups, preset, seed, n_iter, n_jobs, found or {})
     best, table = choose(name, X, y, groups, preset, seed, n_iter, n_jobs)
-    rows = np.asarray(X, dtype=np.float64), y, None if preset == "original" else groups
-    return SearchResult(best, fit(model(name, seed, preset, **best), *rows), table)
+    kept_whole = None if preset == "original" else groups
+    return SearchResult(best, fit(model(name, seed, preset, **best), X, y, kept_whole), table)
 
 
 def choose(
@@ -224,7 +238,7 @@ def choose(
             "groups is None; preset 'default' expects the infant of every row: pass groups, "
             "or take preset 'original', whose folds are over rows"
         )
-    X, groups = np.asarray(X, dtype=np.float64), None if preset == "original" else groups
+    groups = None if preset == "original" else groups
     folds = inner_folds(y, groups, FOLDS, seed)
     drawn = candidates(SPACES[preset][name], n_iter, seed)
     pipeline, scoring = model(name, seed, preset), SCORING[preset][name]

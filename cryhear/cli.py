@@ -1,8 +1,4 @@
-"""The `cryhear` command: argument parsing only; the rooms do the work.
-
-Exit codes: 0 done; 1 an error the message explains; 2 a wrong command line; 3 done, but some
-recordings could not be used (they are listed); 130 interrupted.
-"""
+"""The `cryhear` command: argument parsing only; the rooms do the work. Exit codes: `CODES`."""
 
 from __future__ import annotations
 
@@ -10,14 +6,25 @@ import argparse
 import io
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from cryhear import __version__, recording_commands
+from cryhear import __version__, progress, recording_commands
 from cryhear.errors import CryhearError
 
 PARTIAL = recording_commands.PARTIAL
 """Exit code when the rest was done but some recordings could not be used."""
+
+CODES = (
+    "Exit codes: 0 done; 1 an error the message explains; 2 a wrong command line; 3 done, but some "
+    "recordings could not be used (they are listed); 130 interrupted."
+)
+QUIET, VERBOSE = "print nothing but errors", "tell how, too"
+MOST_ROWS = 40
+"""Rows of a list that `corpus check` prints."""
+SNAKEMAKE = "print Snakemake's log as it goes: each step, and why it runs"
+BUILDER = "print what the builder says"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         try:
             given = parser().parse_args(arguments)
+            progress.tell(given.quiet, given.verbose)
             return int(given.handler(given) or 0)
         finally:
             sys.stdout.flush()
@@ -62,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="cryhear",
         description="A reproducible, leakage-audited study of infant cries. Not a medical device.",
-        epilog="Example: cryhear report params/default.yaml",
+        epilog=_epilog("cryhear report params/default.yaml"),
     )
     top.add_argument("--version", action="version", version=f"cryhear {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -78,25 +86,31 @@ def _study_commands(commands: Any) -> None:
         ("study", _study, "run a study's chapters without building a book"),
     ):
         example = f"cryhear {name} params/smoke.yaml --set exploration.seed=7"
-        _of_a_study(_add(commands, name, run, text, example), "params/default.yaml")
+        command = _add(commands, name, run, text, example, verbose=SNAKEMAKE)
+        _of_a_study(command, "params/default.yaml")
     text = "build the published run's book; runs nothing"
-    command = _add(commands, "book", _book, text, "cryhear book")
+    command = _add(commands, "book", _book, text, "cryhear book", verbose=BUILDER)
     command.add_argument("--run", type=Path, help="build this run's book instead")
     command.add_argument("--out", type=Path, default=Path("_build"), help="where to build")
-    command = _add(commands, "pdf", _pdf, "print the whole book to one PDF", "cryhear pdf")
+    text = "print the whole book to one PDF"
+    command = _add(commands, "pdf", _pdf, text, "cryhear pdf", verbose=BUILDER)
     command.add_argument("--run", type=Path, help="print this run's book instead")
     command.add_argument("--out", type=Path, default=Path("_build"), help="where to put it")
-    text = "put a finished run under book/"
-    command = _add(commands, "publish", _publish, text, "cryhear publish results/published")
+    text, example = "put a finished run under book/", "cryhear publish results/published"
+    command = _add(commands, "publish", _publish, text, example, verbose="name each chapter")
     command.add_argument("folder", nargs="?", type=Path, default=Path("results/published"))
-    command = _add(commands, "verify", _verify, "hold a finished run against the published one",
-                   "cryhear verify results/default --chapter 9")  # fmt: skip
+    command = _add(
+        commands, "verify", _verify, "hold a finished run against the published one",
+        "cryhear verify results/default --chapter 9", "print nothing where nothing differs",
+        "list what matches, too",
+    )  # fmt: skip
     command.add_argument(
         "run_folder", metavar="RUN", nargs="?", type=Path, default=Path("results/default")
     )
     command.add_argument("--chapter", type=int, help="compare this chapter only, by its number")
     text = "rebuild the derived tables from recordings and say what changed"
-    command = _add(commands, "data", _data, text, "cryhear data --out data/donateacry")
+    example = "cryhear data --out data/donateacry"
+    command = _add(commands, "data", _data, text, example, verbose=SNAKEMAKE)
     _of_a_study(command, "params/data.yaml")
     command.add_argument("--out", type=Path, default=Path("data/donateacry"))
 
@@ -110,20 +124,26 @@ def _of_a_study(command: argparse.ArgumentParser, default: str) -> None:
 
 
 def _corpus_commands(commands: Any) -> None:
-    corpus = commands.add_parser("corpus", help="fetch a corpus, or check folders of recordings")
+    corpus = commands.add_parser(
+        "corpus", help="fetch a corpus, or check folders of recordings",
+        epilog=_epilog("cryhear corpus check my/cries"),
+    )  # fmt: skip
     actions = corpus.add_subparsers(dest="action", required=True)
     command = _add(actions, "fetch", _fetch, "download a corpus and check it",
-                   "cryhear corpus fetch donateacry corpora")  # fmt: skip
+                   "cryhear corpus fetch donateacry corpora",
+                   verbose="tell what was checked, and the licence")  # fmt: skip
     command.add_argument("name", help="donateacry, or another of cryhear.archives.ARCHIVES")
     command.add_argument("folder", nargs="?", type=Path, default=Path("corpora"))
     command = _add(actions, "check", _check, "audit recordings without running a study",
-                   "cryhear corpus check my/cries")  # fmt: skip
+                   "cryhear corpus check my/cries", "print how many, and no recording",
+                   "print every recording, not the first of many")  # fmt: skip
     command.add_argument("roots", nargs="+", type=Path)
     command.add_argument("--labels", default="original", choices=["original", "strict"])
     command.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     command = _add(
         commands, "embed", _embed, "fill a store with embeddings of recordings",
         "cryhear embed my/cries --representation logmel --out store",
+        "print nothing but what was not embedded", "tell the model's version and size, and the time",
     )  # fmt: skip
     command.add_argument("roots", nargs="+", type=Path, metavar="ROOT")
     command.add_argument("--representation", required=True)
@@ -132,12 +152,28 @@ def _corpus_commands(commands: Any) -> None:
     command.add_argument("--model", type=Path, help="a local copy of the model's weights")
 
 
-def _add(commands: Any, name: str, run: Any, text: str, example: str) -> argparse.ArgumentParser:
+def _add(
+    commands: Any,
+    name: str,
+    run: Any,
+    text: str,
+    example: str,
+    quiet: str = QUIET,
+    verbose: str = VERBOSE,
+) -> argparse.ArgumentParser:
+    """A command with what all of them have: an example, exit codes, --quiet and --verbose."""
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"Example: {example}"
+        name, help=text, description=text[0].upper() + text[1:] + ".", epilog=_epilog(example)
     )
     command.set_defaults(handler=run)
+    loud = command.add_mutually_exclusive_group()
+    loud.add_argument("--quiet", action="store_true", help=quiet)
+    loud.add_argument("--verbose", action="store_true", help=verbose)
     return command
+
+
+def _epilog(example: str) -> str:
+    return f"Example: {example} -- {CODES}"
 
 
 def overrides(settings: list[str]) -> dict[str, Any]:
@@ -173,21 +209,21 @@ def _study(given: argparse.Namespace) -> int:
 def _book(given: argparse.Namespace) -> int:
     from cryhear import book
 
-    print(book.build(given.run, given.out))
+    progress.LOG.info("%s", book.build(given.run, given.out))
     return 0
 
 
 def _pdf(given: argparse.Namespace) -> int:
     from cryhear import printing
 
-    print(printing.pdf(given.run, given.out))
+    progress.LOG.info("%s", printing.pdf(given.run, given.out))
     return 0
 
 
 def _publish(given: argparse.Namespace) -> int:
     from cryhear import book
 
-    book.publish(given.folder)
+    progress.LOG.info("%s holds the chapters of %s", book.publish(given.folder), given.folder)
     return 0
 
 
@@ -195,7 +231,8 @@ def _verify(given: argparse.Namespace) -> int:
     from cryhear import verify
 
     report = verify.verify(given.run_folder, given.chapter)
-    print(report)
+    if not (given.quiet and report.passed):
+        print(report.text(matches=given.verbose))
     return 0 if report.passed else 1
 
 
@@ -204,14 +241,14 @@ def _data(given: argparse.Namespace) -> int:
 
     made = study.derive(given.params, cores=given.cores, overrides=overrides(given.set))
     changes = derive.publish(made, given.out)
-    print("\n".join(changes) or f"{given.out}: nothing changed")
+    progress.LOG.info("%s", "\n".join(changes) or f"{given.out}: nothing changed")
     return 0
 
 
 def _fetch(given: argparse.Namespace) -> int:
     from cryhear import corpora
 
-    print(corpora.fetch(given.name, given.folder))
+    progress.LOG.info("%s", corpora.fetch(given.name, given.folder))
     return 0
 
 
@@ -221,10 +258,11 @@ def _check(given: argparse.Namespace) -> int:
 
     table, _ = manifest.build(given.roots, jobs=given.jobs)
     for name, found in manifest.audit(table, labels=given.labels).items():
-        print(f"\n{name} ({len(found)})")
-        if len(found):
+        print(f"{name} ({len(found)})" if given.quiet else f"\n{name} ({len(found)})")
+        if len(found) and not given.quiet:
+            rows = None if given.verbose else MOST_ROWS
             shown = found.map(lambda cell: printable(cell) if isinstance(cell, str) else cell)
-            print(shown.to_string(index=False, max_rows=40, max_colwidth=100))
+            print(shown.to_string(index=False, max_rows=rows, max_colwidth=100))
     return PARTIAL if (table["problem"] != "").any() else 0
 
 
@@ -233,6 +271,7 @@ def _embed(given: argparse.Namespace) -> int:
     from cryhear.embedding import extract, store
     from cryhear.folders import printable
 
+    started = time.monotonic()
     options = {"path": given.model} if given.model else {}
     backend = embedding.load(given.representation, **options)
     recordings, refused = corpora.hashed(given.roots)
@@ -240,7 +279,15 @@ def _embed(given: argparse.Namespace) -> int:
     target = store.Store(given.out, backend, store.preprocess_key(settings))
     failures = extract.embed_recordings(recordings, backend, settings, target)
     stored = target.keys()
-    print(f"{target.folder}: {len(stored)} clips of {stored['recording'].nunique()} recordings")
+    tell = progress.LOG
+    tell.debug(
+        "%s, version %s: %d numbers a clip", backend.name, backend.version, backend.dimension
+    )
+    tell.debug(
+        "%.1f s, reading and preparing included. %s", time.monotonic() - started, backend.note
+    )
+    count = stored["recording"].nunique()
+    tell.info("%s: %d clips of %d recordings", target.folder, len(stored), count)
     for path, problem in [*refused.to_numpy(), *failures[["path", "problem"]].to_numpy()]:
         reason = problem.removeprefix(f"{path}: ")
         print(f"not embedded: {printable(path)}: {printable(reason)}", file=sys.stderr)

@@ -12,7 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryhear import audio, corpora, decision, evaluate, params, procedure, robustness, train, trials
+from cryhear import (
+    audio,
+    corpora,
+    decision,
+    evaluate,
+    params,
+    preprocess,
+    procedure,
+    robustness,
+    train,
+    trials,
+)
 from cryhear.derived import Derived, StudySet
 from cryhear.embedding import load
 from cryhear.embedding.base import CLIP_SAMPLES
@@ -39,7 +50,13 @@ def clips_of(samples: np.ndarray, settings: Any) -> np.ndarray:
     """
     cutter = decision.Cutter(max(1, int(CLIP_SAMPLES * (1.0 - settings.overlap))))
     cut = [*cutter.push(samples), *cutter.finish()]
-    kept = [decision.prepare(c, settings) for _, c in cut if decision.loud_enough(c, settings)]
+    kept = []
+    for _, clip in cut:
+        if decision.is_dropout(clip):
+            continue
+        conditioned = preprocess.condition(clip, settings)
+        if preprocess.level_dbfs(conditioned) >= settings.silence_dbfs:
+            kept.append(decision.levelled(conditioned, settings))
     return np.stack(kept) if kept else np.zeros((0, CLIP_SAMPLES), np.float32)
 
 

@@ -208,7 +208,7 @@ def within_platform(
     for name, own in (parts or {"all": rows}).items():
         bare = own.with_features(own.X)
         for rung in rungs:
-            made = trials.rung(bare, folds, seed, "logistic_regression", rung, repeats)
+            made = trials.rung(bare, folds, seed, "logistic_regression", rung, range(repeats))
             tables.append(made.assign(series=name))
     found = evaluate.bootstrap(
         pd.concat(tables, ignore_index=True), draws, seed, by=("series", "protocol")

@@ -56,7 +56,7 @@ def by_infant(
     baseline : bool
         The no-sound baselines too.
     n_jobs : int
-        Processes over models; never more than there are cores.
+        Processes over models and folds; never more than there are cores.
 
     Returns
     -------
@@ -68,14 +68,19 @@ def by_infant(
         made[name] = classical_model(name, len(copies))
     if mlp:
         made["mlp"] = protocols.estimator_model(_perceptron)
+    # A fold at a time, as a model takes longer than another; what is tuned is tuned for its fold.
     one = delayed(protocols.cross_validate)
     tables = Parallel(min(n_jobs, os.cpu_count() or 1))(
-        one(study_set, model, folds, name=name, copies=copies, seed=seed)
+        one(study_set, model, folds, name=name, copies=copies, seed=seed, only=k)
         for name, model in made.items()
+        for k in range(np.max(folds) + 1)
     )
-    if baseline:
-        tables = [*_baselines(study_set, folds, seed), *tables]
-    return pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    # As they would come one after another: by model, repeat, fold.
+    place = table["model"].map(list(made).index)
+    table = table.iloc[np.lexsort((table["fold"], table["repeat"], place))]
+    before = _baselines(study_set, folds, seed) if baseline else []
+    return pd.concat([*before, table], ignore_index=True)
 
 
 def classical_model(name: str, copies: int, n_iter: int = CANDIDATES) -> protocols.Model:
@@ -85,7 +90,8 @@ def classical_model(name: str, copies: int, n_iter: int = CANDIDATES) -> protoco
         # A task's rows are the recordings, then each set of copies: the plain ones come first.
         plain = slice(len(y) // (1 + copies))
         rows = X[plain], y[plain], groups[plain]
-        return classical.choose(name, *rows, seed=seed, n_iter=n_iter)[0]
+        # One thread: the cores are busy with other folds.
+        return classical.choose(name, *rows, seed=seed, n_iter=n_iter, n_jobs=1)[0]
 
     def factory(seed: int, **hyper: Any) -> Any:
         return classical.model(name, seed, **hyper)
@@ -133,7 +139,7 @@ def original_folds(split: Split, n_splits: int = 5, n_iter: int = 10) -> pd.Data
     found = classical.search(
         "svm_rbf", X[seen], y[seen], preset="original", seed=split.seed, n_iter=n_iter
     )
-    Z, machine = found.estimator[:-1].transform(X.astype(np.float64)), found.estimator[-1]
+    Z, machine = found.estimator[:-1].transform(X), found.estimator[-1]
     tables = []
     for protocol, unit in UNITS.items():
         fold = _fold_of(rows, unit, n_splits, split.seed)

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from cryhear import preprocess
-from cryhear.audio import CLIPPED_AT
 from cryhear.bundle import CARD, Bundle
 from cryhear.card import LEVELS, number, settings
 from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
 from cryhear.errors import ParameterError
 from cryhear.gate import Gate
+from cryhear.measurements import CLIPPED_AT
 
 DROPOUT = "dropout"
 QUIET = "too quiet"
@@ -193,9 +193,7 @@ class Judge:
         measured["clipped_share"] = round(float((np.abs(samples) >= CLIPPED_AT).mean()), 5)
         if measured["clipped_share"] > self.limits["clipped_share"]:
             return samples, CLIPPED
-        if self.settings.rms:
-            return preprocess.rms_normalise(conditioned, self.settings.rms_target), ""
-        return conditioned, ""
+        return levelled(conditioned, self.settings), ""
 
     def _fit(
         self,
@@ -282,18 +280,14 @@ def hop_of(seconds: float) -> int:
 
 def prepare(samples: np.ndarray, settings: Any) -> np.ndarray:
     """A clip denoised and brought to its level, by itself: float32 (32000,)."""
-    conditioned = preprocess.condition(samples, settings)
-    return (
-        preprocess.rms_normalise(conditioned, settings.rms_target) if settings.rms else conditioned
-    )
+    return levelled(preprocess.condition(samples, settings), settings)
 
 
-def loud_enough(samples: np.ndarray, settings: Any) -> bool:
-    """Whether a clip is neither a dropout nor quieter than `settings.silence_dbfs`."""
-    if is_dropout(samples):
-        return False
-    conditioned = preprocess.condition(samples, settings)
-    return preprocess.level_dbfs(conditioned) >= float(settings.silence_dbfs)
+def levelled(conditioned: np.ndarray, settings: Any) -> np.ndarray:
+    """A denoised clip at the level that the settings ask for, if they ask for any."""
+    if settings.rms:
+        return preprocess.rms_normalise(conditioned, settings.rms_target)
+    return conditioned
 
 
 def is_dropout(samples: np.ndarray) -> bool:

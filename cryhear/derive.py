@@ -19,9 +19,9 @@ import pandas as pd
 
 from cryhear import params, signals
 from cryhear.derived import kind_of, pool
-from cryhear.embedding import extract, load
+from cryhear.embedding import extract, fetch, load
 from cryhear.embedding.store import Store, preprocess_key
-from cryhear.errors import CorpusError, CryhearError
+from cryhear.errors import MARK, CorpusError, CryhearError
 from cryhear.files import (
     read_json,
     read_table,
@@ -44,6 +44,7 @@ def manifest(study: params.Study, out: Path) -> None:
     """
     from cryhear import manifest as manifests
 
+    fetch(study.representations)  # where a model is out of reach, nothing is decoded in vain
     roots = [Path(root) for root in study.source.roots]
     if study.source.synthetic is not None:
         roots = [synthesise(study, out / "recordings")]
@@ -78,13 +79,13 @@ def variants(study: params.Study, representation: str, part: int, parts: int, ou
     representation, which is all the robustness and sensitivity chapters read.
     """
     everything = extract.shard(_usable(out), part, parts)
-    primary_set = everything[everything["set"].eq(study.set)]
+    own_set = _of_set(everything, study.set)
     backend = _backend(study, representation)
     made, failures = [], []
     for version_of in versions(study):
         if not version_of.everything and representation != study.primary:
             continue
-        recordings = everything if version_of.everything else primary_set
+        recordings = everything if version_of.everything else own_set
         settings = version_of.settings
         store = Store(out / "store", backend, preprocess_key(settings, tag=version_of.name))
         failed = extract.embed_recordings(
@@ -112,15 +113,15 @@ class Version(NamedTuple):
 def versions(study: params.Study) -> list[Version]:
     """The altered versions a study asks for in ``embed.variants``."""
     from cryhear import perturb
-    from cryhear.augment import augment
+    from cryhear.augment import augment, numbered
 
     plain = study.preprocess
     chosen: list[Version] = []
     if "augmented" in study.embed.variants:
-        for copy in range(1, study.augment.copies + 1):
+        for name, copy in numbered(study.augment.copies).items():
             fixed: Any = {"settings": study.augment, "sample_rate": 16_000, "seed": study.seed}
             changed = partial(augment, copy=copy, **fixed)
-            chosen.append(Version(f"augmented_{copy}", plain, denoised=changed, everything=True))
+            chosen.append(Version(name, plain, denoised=changed, everything=True))
     if "perturbed" in study.embed.variants:
         for name in perturb.PERTURBATIONS:
             changed = partial(_perturbed, name=name, seed=study.seed)
@@ -150,10 +151,12 @@ def merge(study: params.Study, out: Path) -> None:
         write_table(out / "signals" / "heard.parquet", what_is_heard(study, out, others))
     for name, table in signals.all_tables(_usable(out), study.preprocess, study.seed).items():
         write_table(out / "signals" / f"{name}.parquet", table)
-    listed = [read_table(p) for p in sorted((out / "shards").glob("*/*.failures"))]
+    failed = f"*/*of{study.embed.shards}.failures"
+    listed = [read_table(p) for p in sorted((out / "shards").glob(failed))]
     failures = pd.concat(listed, ignore_index=True) if listed else pd.DataFrame()
     for row in failures.itertuples():
         print(f"not embedded: {row.path}: {row.problem}", file=sys.stderr)
+    backends = {r: _backend(study, r) for r in study.representations}
     packages = ("cryhear", "numpy", "scipy", "soundfile", "soxr", "av", "audiomentations")
     write_json(
         out / "provenance.json",
@@ -161,7 +164,8 @@ def merge(study: params.Study, out: Path) -> None:
             "preprocess": study.preprocess.model_dump(mode="json"),
             "augment": study.augment.model_dump(mode="json"),
             "seed": study.seed,
-            "representations": {r: _backend(study, r).version for r in study.representations},
+            "representations": {r: backend.version for r, backend in backends.items()},
+            "notes": {r: backend.note for r, backend in backends.items() if backend.note},
             "rows": counts,
             "not_embedded": len(failures),
             "versions": {p: version(p) for p in packages},
@@ -170,7 +174,7 @@ def merge(study: params.Study, out: Path) -> None:
 
 
 def publish(built: Path, published: Path) -> list[str]:
-    """Copy derived tables for publication: ids hashed, names dropped, vectors in half precision.
+    """Copy derived tables for publication: ids hashed, names dropped, vectors as narrow as they fit.
 
     Returns
     -------
@@ -188,6 +192,9 @@ def publish(built: Path, published: Path) -> list[str]:
             write_vectors(published / kind / path.name, keys, vectors, dtype=_narrowest(vectors))
     for path in sorted((built / "signals").glob("*.parquet")):
         write_table(published / "signals" / path.name, read_table(path))
+    for name in before:
+        if not (built / name).exists():
+            (published / name).unlink()
     write_json(published / "provenance.json", read_json(built / "provenance.json"))
     after = _hashes(published)
     words = {True: "new", False: "changed"}
@@ -224,7 +231,7 @@ def what_is_heard(study: params.Study, out: Path, others: pd.DataFrame | None) -
     from cryhear import heard
 
     own = _usable(out)
-    asked = [own[own["set"].eq(study.set)].assign(source=study.set)]
+    asked = [_of_set(own, study.set).assign(source=study.set)]
     if others is not None:
         asked.append(others.assign(source=others["category"].map(kind_of)))
     columns = ["recording", "source", "path"]
@@ -254,6 +261,10 @@ def _usable(out: Path) -> pd.DataFrame:
     paths = read_table(out / "private" / "paths.parquet")
     table = table[table["problem"] == ""].drop_duplicates("recording")
     return table.merge(paths, on="recording", validate="one_to_one")
+
+
+def _of_set(recordings: pd.DataFrame, set_name: str) -> pd.DataFrame:
+    return recordings if set_name == "all" else recordings[recordings["set"] == set_name]
 
 
 def _backend(study: params.Study, representation: str) -> Any:
@@ -315,15 +326,15 @@ def main(arguments: list[str] | None = None) -> int:
             step.add_argument("parts", type=int)
         step.add_argument("out", type=Path)
     given = parser.parse_args(arguments)
-    study = params.load(given.params)
     try:
+        study = params.load(given.params)
         if given.step in ("shard", "variants"):
             function = {"shard": shard, "variants": variants}[given.step]
             function(study, given.representation, given.part, given.parts, given.out)
         else:
             {"manifest": manifest, "merge": merge}[given.step](study, given.out)
     except CryhearError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{MARK}{error}", file=sys.stderr)
         return 1
     return 0
 

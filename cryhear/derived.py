@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear import labels as label_rules
+from cryhear.augment import COPY
 from cryhear.errors import CorpusError, MissingArtefactError
 from cryhear.files import existing, read_json, read_table, read_vectors, sha256_of
 
@@ -117,7 +118,7 @@ class StudySet:
     def copies(self) -> np.ndarray:
         """Embeddings of the augmented copies, float32 [c, n, d]; c is 0 where none were made."""
         names = self.derived.variants(self.representation)
-        copies = [self.variant(name) for name in names if name.startswith("augmented_")]
+        copies = [self.variant(name) for name in names if name.startswith(COPY)]
         return np.stack(copies) if copies else np.empty((0, *self.X.shape))
 
     def subset(self, keep: np.ndarray) -> StudySet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 import textwrap
@@ -29,12 +30,22 @@ PACKAGES = {
 HEAR = "https://huggingface.co/google/hear"
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 GIGABYTE = 1 << 30
+LACKING = re.compile(r"\bmissing \S|: cannot run|^\w+: none\b")
+"""What a line says where something is not there."""
 HANGING = 15
 """Columns by which a line that goes on is set in: what a name and its colon take."""
 
 
-def report() -> str:
-    """Everything in one screen; no token is read beyond whether there is one, none is printed."""
+def report(lacking_only: bool = False, places: bool = False) -> str:
+    """Everything in one screen; no token is read beyond whether there is one, none is printed.
+
+    Parameters
+    ----------
+    lacking_only : bool
+        Only lines that say what is missing or cannot run.
+    places : bool
+        Also where the interpreter, the library, the gate and downloaded weights lie.
+    """
     sections = [
         ("", [f"cryhear {__version__}, Python {platform.python_version()}, {sys.platform}"]),
         ("Packages", _packages()),
@@ -42,7 +53,13 @@ def report() -> str:
         ("HeAR", [hear_access()]),
         ("For new recordings", [f"gate: {_gate()}", f"model: {_bundle()}"]),
         ("Machine", [_machine()]),
+        *([("Places", _places())] if places else []),
     ]
+    if lacking_only:
+        kept = [
+            (title, [line for line in found if LACKING.search(line)]) for title, found in sections
+        ]
+        sections = [(title, found) for title, found in kept if found]
     wide = shutil.get_terminal_size((100, 24)).columns
     lines = []
     for title, found in sections:
@@ -124,6 +141,14 @@ def _bundle() -> str:
     except CryhearError as error:
         return str(error)
     return f"{predict.BUNDLE}: {printable(card['name'])}. {note}"
+
+
+def _places() -> list[str]:
+    lying = {
+        "python": sys.executable, "library": Path(__file__).parent, "gate": gate.FOLDER,
+        "model hub": _token_file().parent, "model": predict.BUNDLE.resolve(),
+    }  # fmt: skip
+    return [f"{name:13}{printable(str(place))}" for name, place in lying.items()]
 
 
 def _machine() -> str:

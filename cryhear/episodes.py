@@ -78,7 +78,8 @@ def follow_up(found: pd.DataFrame, minutes: Sequence[float], seed: int) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        ``gap`` (text), and the columns of `contradiction`; gaps without a pair are left out.
+        ``gap`` (text), and the columns of `contradiction`; gaps without a pair are left out, unless
+        there is no pair at all.
     """
     ends = [*minutes, np.inf]
     rows, low = [], -np.inf
@@ -87,7 +88,8 @@ def follow_up(found: pd.DataFrame, minutes: Sequence[float], seed: int) -> pd.Da
         rows.append({"gap": _gap(low, high), **contradiction(inside, seed)})
         low = high
     table = pd.DataFrame(rows)
-    return table[table["n"] > 0].reset_index(drop=True)
+    paired = table[table["n"] > 0]
+    return (paired if len(paired) else table).reset_index(drop=True)
 
 
 def in_company(recordings: pd.DataFrame, within_s: float) -> np.ndarray:

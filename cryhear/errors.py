@@ -5,6 +5,9 @@ Every message has three parts: what came, what was expected, and what to do abou
 
 from __future__ import annotations
 
+MARK = "cryhear stopped: "
+"""What a job prints before its message, so that the message is found at the end of its log."""
+
 
 class CryhearError(Exception):
     """Root of every error this project raises on purpose."""

@@ -95,8 +95,8 @@ def hear(root: Path, derived: Derived) -> Sounds:
     missing = [f for f in (root / "donateacry", esc) if not f.is_dir()]
     if missing:
         raise CorpusError(
-            f"{', '.join(map(str, missing))} is not a folder; both corpora are needed. Fetch the first by "
-            "`cryhear corpus fetch donateacry`, ESC-10 from github.com/karolpiczak/ESC-10"
+            f"{', '.join(map(str, missing))} is not a folder; both corpora are needed. Fetch them "
+            f"by `cryhear corpus fetch donateacry {root}` and `cryhear corpus fetch esc10 {root}`"
         )
     used = derived.study_set("uploads", "original", "logmel").recordings
     paths = corpora.hashed([root / "donateacry"])[0].set_index("recording")

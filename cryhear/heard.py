@@ -7,12 +7,12 @@ whether the synthesiser is worth its name; asked about the real recordings, how 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
-from cryhear import corpora, synth
+from cryhear import corpora, progress, synth
 from cryhear.audio import decode
 from cryhear.embedding import SAMPLE_RATE
 from cryhear.embedding.yamnet import BABY_CRY, YAMNet
@@ -57,7 +57,7 @@ def table(recordings: pd.DataFrame, model: YAMNet, seed: int) -> pd.DataFrame:
         asked = pd.concat([recordings, made.assign(source=SYNTHETIC)], ignore_index=True)
         rows = [
             _row(row.source, row.recording, Path(row.path), model)
-            for row in tqdm(asked.itertuples(), total=len(asked), desc="heard", disable=None)
+            for row in progress.bar(asked.itertuples(), total=len(asked), desc="heard")
         ]
     found = pd.DataFrame([row for row in rows if row], columns=COLUMNS)
     return found.sort_values(["source", "recording"], ignore_index=True)
@@ -76,7 +76,7 @@ def _row(source: str, recording: str, path: Path, model: YAMNet) -> tuple | None
     return source, recording, float(scores[:, BABY_CRY].max()), first
 
 
-def summary(found: pd.DataFrame, set_name: str) -> pd.DataFrame:
+def summary(found: pd.DataFrame, set_name: str, sets: Collection[str] = ()) -> pd.DataFrame:
     """Shares of the study's set, of synthetic cries and of all other sounds in which a cry is heard.
 
     Parameters
@@ -84,7 +84,9 @@ def summary(found: pd.DataFrame, set_name: str) -> pd.DataFrame:
     found : pandas.DataFrame
         As `table` gives it.
     set_name : str
-        The source that holds the study's recordings.
+        The source that holds the study's recordings; 'all' for all `sets`.
+    sets : collection of str
+        Sources that are sets of recordings: those that the study does not use are left out.
 
     Returns
     -------
@@ -92,7 +94,10 @@ def summary(found: pd.DataFrame, set_name: str) -> pd.DataFrame:
         ``sound``, ``n``, ``crying_first`` (share), ``baby_cry`` (median), ``low``, ``high``
         (quartiles), a row for each kind of sound that is there.
     """
-    kinds = {set_name: REAL, SYNTHETIC: SYNTHETIC, BABY: "babies (ESC-10)"}
+    recordings = {"all", *sets}
+    used = recordings if set_name == "all" else {set_name}
+    found = found[~found["source"].isin(recordings - used)]
+    kinds = {**dict.fromkeys(used, REAL), SYNTHETIC: SYNTHETIC, BABY: "babies (ESC-10)"}
     sound = found["source"].map(kinds).fillna(OTHER)
     groups = found.assign(sound=sound).groupby("sound")
     score = groups["baby_cry"]
@@ -105,5 +110,5 @@ def summary(found: pd.DataFrame, set_name: str) -> pd.DataFrame:
             "high": score.quantile(0.75),
         }
     )
-    order = [sound for sound in (*kinds.values(), OTHER) if sound in shares.index]
+    order = [kind for kind in dict.fromkeys([*kinds.values(), OTHER]) if kind in shares.index]
     return shares.loc[order].rename_axis("sound").reset_index()

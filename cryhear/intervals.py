@@ -29,7 +29,7 @@ from cryhear.predictions import strata, validate
 CELL = ("set", "protocol", "part", "model", "representation")
 PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
 LEVEL = 0.95
-KIND = "test-sampling only"
+KIND, NO_INTERVAL = "test-sampling only", "too few infants for an interval"
 MAX_UNDEFINED = 0.05
 """Largest share of draws that may leave a metric undefined: beyond, an interval is of other data."""
 _CHUNK = 128  # draws scored together: their weights fit in a core's cache

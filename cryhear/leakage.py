@@ -231,8 +231,12 @@ class Audit:
     ) -> pd.DataFrame:
         repeats = repeats or self.settings.ladder_repeats
         common = {"rows": rows, "splits": self.settings.folds, "seed": self.settings.seed,
-                  "model": model, "repeats": repeats}  # fmt: skip
-        calls = [{"rung": rung} for rung in rungs]
+                  "model": model}  # fmt: skip
+        calls = [
+            {"rung": rung, "repeats": [r]}
+            for rung in rungs
+            for r in range(1 if rung == "L4" else repeats)
+        ]
         return self._gather(f"ladder-{model}", trials.rung, common, calls, MODELS)
 
     def _gather(

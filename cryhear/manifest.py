@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from cryhear import audio, corpora, duplicates, labels
+from cryhear import audio, corpora, duplicates, labels, progress
 from cryhear.errors import AudioError, CorpusError
 from cryhear.files import sha256_of
+from cryhear.measurements import measure
 from cryhear.selection import STATUSES, audit, publishable, select
 
 __all__ = [
-    "COLUMNS", "STATUSES", "Schema", "audit", "build", "publishable", "select", "validate",
+    "COLUMNS", "STATUSES", "Schema", "Selected", "audit", "build", "publishable", "select", "validate",
 ]  # fmt: skip
 
 
@@ -77,6 +78,17 @@ Schema = pa.DataFrameSchema(
 )
 """One row a recording found. Numbers are NaN, and text '', where a recording has a problem."""
 
+Selected = Schema.add_columns(
+    {
+        "label": _text(f"({'|'.join(labels.CLASSES)})?"),
+        "rule": _text(),
+        "rules_matched": _text(),
+        "conflict": pa.Column(bool),
+        "status": _text("|".join(STATUSES)),
+    }
+)
+"""What `select` makes of it: the class of each recording, the rule that gave it, and whether it is used."""
+
 COLUMNS = tuple(Schema.columns)
 
 _MEASURED = (
@@ -86,7 +98,7 @@ _MEASURED = (
 
 
 def validate(table: pd.DataFrame) -> pd.DataFrame:
-    """Check a manifest; further columns are let through.
+    """Check a manifest, and its labels where it has them; further columns are let through.
 
     Raises
     ------
@@ -94,7 +106,7 @@ def validate(table: pd.DataFrame) -> pd.DataFrame:
         A column is missing or holds what it should not; the first cases are named.
     """
     try:
-        return Schema.validate(table, lazy=True)
+        return (Selected if "label" in table else Schema).validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases[["column", "check", "failure_case", "index"]].head(5)
         found = "; ".join(
@@ -152,10 +164,9 @@ def build(
 def _look_at_all(work: Sequence[tuple], jobs: int) -> list[Any]:
     """`_look` over processes, in order; on a terminal, with a bar."""
     from joblib import Parallel, delayed
-    from tqdm import tqdm
 
     results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_look)(*a) for a in work)
-    return list(tqdm(results, total=len(work), unit="recording", disable=None))
+    return list(progress.bar(results, total=len(work), unit="recording"))
 
 
 def _look(path: str, problem: str, limit_s: float) -> tuple[dict[str, Any], np.ndarray | None]:
@@ -168,7 +179,7 @@ def _look(path: str, problem: str, limit_s: float) -> tuple[dict[str, Any], np.n
         row["sha256"] = sha256_of(path)
         row["recording"] = row["sha256"][: corpora.ID_DIGITS]
         decoded = audio.decode(path, sample_rate=None, limit_s=limit_s)
-        measured = audio.measure(decoded.samples, decoded.sample_rate)
+        measured = measure(decoded.samples, decoded.sample_rate)
         heard = duplicates.waveform(decoded.samples, decoded.sample_rate)
     except (AudioError, OSError) as error:
         # The path says who recorded it, and where on this machine: the reason will do.

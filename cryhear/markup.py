@@ -18,17 +18,15 @@ if TYPE_CHECKING:
 LAZY = ("figure_index",)
 """Pages whose pictures load as they come into view."""
 
+WIDE = 9
+"""Columns from which a table also takes the margin, where the window has one."""
+
 TABLE = "Table of results"
 """What the box of a table is called, with its number on the page: regions need names of their own."""
 
 _MENDED = (
     # Entries of a list must be list items; the citation is a plain block in either case.
     (re.compile(r' role="doc-biblioentry"| role="list"(?= class="citation-list")'), ""),
-    # A wide table scrolls in its own box, which the keyboard must be able to enter.
-    (
-        re.compile(r'<div class="output text_html">(?=(?:<style.*?</style>)?\s*<table)', re.DOTALL),
-        f'<div class="output text_html" tabindex="0" role="region" aria-label="{TABLE}">',
-    ),
     # The fold of a part of the contents says what it holds.
     (
         re.compile(r">([^<]+)</a>(<details[^>]*>)<summary>"),
@@ -44,6 +42,18 @@ _MENDED = (
 )
 
 
+_BOX = re.compile(
+    r'<div class="output text_html">(?=(?:<style.*?</style>)?\s*<table.*?<tr(.*?)</tr>)', re.DOTALL
+)
+"""The box of a table, and behind it the table's first row."""
+
+
+def _boxed(box: re.Match[str]) -> str:
+    """A table scrolls in its own box, which the keyboard must be able to enter; a wide one has more room."""
+    width = " full-width" if box[1].count("<th") >= WIDE else ""
+    return f'<div class="output text_html{width}" tabindex="0" role="region" aria-label="{TABLE}">'
+
+
 def mend(page: str, lazy: bool = False) -> str:
     """HTML of a page, or of a part of one, with these faults mended.
 
@@ -52,6 +62,7 @@ def mend(page: str, lazy: bool = False) -> str:
     """
     for pattern, instead in _MENDED:
         page = pattern.sub(instead, page)
+    page = _BOX.sub(_boxed, page)
     number = itertools.count(1)
     page = re.sub(f'aria-label="{TABLE}"', lambda _: f'aria-label="{TABLE} {next(number)}"', page)
     return page.replace("<img ", '<img loading="lazy" ') if lazy else page

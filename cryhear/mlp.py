@@ -149,7 +149,7 @@ def _prepare(
     settings: MLPSettings, seed: int, X: Any, y: Any, groups: Any, validation: Rows | None
 ) -> _Prepared:
     """Set validation rows apart, fit the preprocessing on the others, transform and encode both."""
-    X, y = np.asarray(X, dtype=np.float64), np.asarray(y)
+    X, y = np.asarray(X), np.asarray(y)
     if validation is None:
         train, held = inner_folds(y, groups, settings.validation_folds, seed)[0]
         X, y, validation = X[train], y[train], (X[held], y[held])

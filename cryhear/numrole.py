@@ -35,6 +35,9 @@ SUFFIXES = {
     "share": "%", "seconds": "s", "minutes": "min", "hours": "h", "hz": "Hz", "db": "dB", "dbfs": "dBFS",
 }  # fmt: skip
 DECIMALS = {"share": 1, "score": 2, "difference": 2, "db": 1, "dbfs": 1, "ratio": 2}
+SMALL_RATIO = 0.01
+"""Below it a ratio is written with three significant digits: two decimals would make it nothing."""
+
 COUNTS = ("count", "samples", "dimensions")
 DEEPEST = 4
 """How deep conclusions may quote numbers that are conclusions."""
@@ -112,7 +115,7 @@ def quantity(value: Any, unit: str) -> str:
 def _decimals(number: float, unit: str) -> str:
     if unit in COUNTS and abs(number - round(number)) < ROUND:
         places = 0
-    elif unit in DECIMALS:
+    elif unit in DECIMALS and not (unit == "ratio" and 0 < abs(number) < SMALL_RATIO):
         places = DECIMALS[unit]
     elif number == 0 or abs(number) >= 100:
         places = 0

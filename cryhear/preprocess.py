@@ -17,15 +17,13 @@ from typing import Any
 import numpy as np
 
 from cryhear.errors import AudioError, ParameterError
+from cryhear.measurements import dbfs
 
 RMS_FLOOR = 1e-9
 """Added to the RMS before dividing, as in the original study: digital silence stays silence."""
 
 GAUSSIAN_TRUNCATE = 4.0
 """Standard deviations after which the Gaussian kernel is cut, the default of SciPy."""
-
-SILENCE_DBFS = -200.0
-"""Level given to digital silence, in dB re full scale, in place of minus infinity."""
 
 
 def wiener(samples: np.ndarray, size: int = 3) -> np.ndarray:
@@ -147,7 +145,7 @@ def rms_normalise(samples: np.ndarray, target: float = 0.1) -> np.ndarray:
 
 def level_dbfs(samples: np.ndarray) -> float:
     """RMS level of a waveform in dB re full scale (amplitude 1); -200 for digital silence."""
-    return max(SILENCE_DBFS, 20.0 * np.log10(max(_rms(_waveform(samples)), 1e-12)))
+    return dbfs(_rms(_waveform(samples)))
 
 
 def clip_starts(n: int, clip: int, hop: int, tail: str = "slide") -> np.ndarray:
@@ -305,8 +303,10 @@ def sounding(cut: np.ndarray, threshold_dbfs: float) -> np.ndarray:
 
 def _rms(x: np.ndarray) -> float:
     # Blocks keep float32 sums short and save the float64 copy of the recording.
-    blocks = (x[first : first + 4096] for first in range(0, len(x), 4096))
-    return float(np.sqrt(sum(float(np.dot(block, block)) for block in blocks) / max(len(x), 1)))
+    whole = len(x) // 4096 * 4096
+    blocks, rest = x[:whole].reshape(-1, 4096), x[whole:]
+    energy = np.matmul(blocks[:, None], blocks[..., None]).sum(dtype=np.float64)
+    return float(np.sqrt((energy + np.dot(rest, rest)) / max(len(x), 1)))
 
 
 def _waveform(samples: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ rung of the ladder is a rule for making tasks; a model is a function from a task
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -161,6 +161,7 @@ def cross_validate(
     name: str = "logistic_regression",
     copies: np.ndarray | None = None,
     seed: int = 42,
+    only: int | None = None,
 ) -> pd.DataFrame:
     """Out-of-fold predictions over given folds by infant, everything fitted on the training side.
 
@@ -177,6 +178,8 @@ def cross_validate(
     copies : numpy.ndarray, shape (c, n, d), optional
         Augmented copies, added to the training side only.
     seed : int
+    only : int, optional
+        The one fold of each repeat to test; all by default.
 
     Returns
     -------
@@ -190,7 +193,7 @@ def cross_validate(
     """
     splits.assert_no_overlap(study_set.recordings, np.asarray(folds))
     jobs = [(RUNGS["L3"], "infants", r, fold) for r, fold in enumerate(np.atleast_2d(folds))]
-    return _run_all(study_set, model, jobs, name, copies, seed)
+    return _run_all(study_set, model, jobs, name, copies, seed, only)
 
 
 def ladder(
@@ -200,7 +203,7 @@ def ladder(
     name: str = "logistic_regression",
     copies: np.ndarray | None = None,
     n_splits: int = 5,
-    n_repeats: int = 10,
+    repeats: Sequence[int] = range(10),
     seed: int = 42,
 ) -> pd.DataFrame:
     """Predictions on every rung of the leakage ladder.
@@ -215,7 +218,9 @@ def ladder(
         copies 'oof_copies'.
     rungs : tuple of str
         Of RUNGS.
-    n_splits, n_repeats : int
+    n_splits : int
+    repeats : sequence of int
+        Which repeats, from 0: the folds of repeat r are drawn with ``seed + r``.
 
     Returns
     -------
@@ -239,7 +244,7 @@ def ladder(
             continue
         if rung.unit == "row" and copies is not None:
             table = pd.concat([table] * (1 + len(copies)), ignore_index=True)
-        for r in range(n_repeats):
+        for r in repeats:
             fold = splits.folds(table, rung.unit, n_splits, seed + r, stratify=False)
             jobs.append((rung, key, r, fold))
     return _run_all(study_set, model, jobs, name, copies, seed)
@@ -257,13 +262,14 @@ def _run_all(
     name: str,
     copies: np.ndarray | None,
     seed: int,
+    only: int | None = None,
 ) -> pd.DataFrame:
     recordings = study_set.recordings.assign(set=study_set.set)[_KEPT]
     copies = np.empty((0, *study_set.X.shape), np.float32) if copies is None else copies
     recordings = pd.concat([recordings] * (1 + len(copies)), ignore_index=True)
     X = np.concatenate([study_set.X, *copies])
     y = np.tile(np.asarray(study_set.y), 1 + len(copies))
-    runs = [_run(X, y, recordings, model, *job, seed) for job in jobs]
+    runs = [_run(X, y, recordings, model, *job, seed, only) for job in jobs]
     table = pd.concat(runs, ignore_index=True)
     table["model"], table["representation"] = name, study_set.representation
     return table[[c for c in table if c not in P_COLUMNS] + P_COLUMNS]
@@ -279,11 +285,14 @@ def _run(
     repeat: int,
     fold: np.ndarray | None,
     seed: int,
+    only: int | None,
 ) -> pd.DataFrame:
-    """Predictions of one repeat of one rung."""
+    """Predictions of one repeat of one rung, or of one fold of it."""
     n, parts = recordings["recording"].nunique(), []
     unit = "infant" if rung.unit == "platform" else rung.unit
     for k, (train, test) in enumerate(_sides(recordings, n, rung, fold)):
+        if only not in (None, k):
+            continue
         fitted = np.union1d(train, test) if rung.fitted == "all" else train
         chosen = inner_seed(seed, repeat, k)
         task = Task(X, y, recordings, unit, train, fitted, test, protocol, repeat, k, chosen)

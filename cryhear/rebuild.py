@@ -239,7 +239,7 @@ def guessing_loss(labels: pd.Series) -> float:
 
 
 def _predicted(split: Split, name: str, estimator: Any) -> pd.DataFrame:
-    p = probabilities(estimator, np.asarray(split.study_set.X, dtype=np.float64))
+    p = probabilities(estimator, split.study_set.X)
     return split.predictions(name, p, split.study_set.representation)
 
 

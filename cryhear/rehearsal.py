@@ -59,7 +59,7 @@ def _heard(root: Path, folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
     plain, backend = Preprocess(), embedding.load(REPRESENTATION)
     target = store.Store(folder / "store", backend, store.preprocess_key(plain))
     wanted = paths[paths["recording"].isin(chosen["recording"])]
-    extract.embed_recordings(wanted, backend, plain, target, progress=False)
+    extract.embed_recordings(wanted, backend, plain, target)
     ids, X = pool(*target.read())
     chosen = chosen.set_index("recording").loc[ids].reset_index()
     return chosen.assign(y=chosen["label"].map(CLASSES.index).astype(int)), X

@@ -14,10 +14,15 @@ import pandas as pd
 
 from cryhear.embedding.catalogue import NOT_RUN
 from cryhear.errors import EvaluationError
-from cryhear.intervals import CELL, bootstrap, paired_difference, repeated_scores
+from cryhear.intervals import (
+    CELL,
+    NO_INTERVAL,
+    bootstrap,
+    paired_difference,
+    repeated_scores,
+)
 from cryhear.rebuild import NO_SOUND
 
-NO_INTERVAL = "too few infants for an interval"
 REPORTED = ("accuracy", "majority_rate", "balanced_accuracy", "f1_weighted", "auc_macro")
 """Metrics of every table of scores; accuracy never without the majority rate."""
 SHARES = ("accuracy", "majority_rate", "precision", "recall")
@@ -130,6 +135,12 @@ def sizes(predictions: pd.DataFrame, part: str) -> str:
     """How many recordings a part holds in each split, in words: '370 by file, 373 by infant'."""
     rows = predictions[predictions["part"] == part].groupby("unit")["recording"].nunique()
     return ", ".join(f"{n:,} by {unit}" for unit, n in rows.items())
+
+
+def majority_rates(predictions: pd.DataFrame, part: str) -> pd.Series:
+    """Accuracy of always naming a part's commonest class, by unit."""
+    rows = predictions[predictions["part"] == part].drop_duplicates(["unit", "recording"])
+    return rows.groupby("unit")["label"].agg(lambda x: x.value_counts(normalize=True).max())
 
 
 def span(values: pd.Series) -> str:

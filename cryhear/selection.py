@@ -141,7 +141,8 @@ def publishable(manifest: pd.DataFrame, salt: str) -> pd.DataFrame:
     manifest : pandas.DataFrame
         Not changed.
     salt : str
-        Kept out of what is published; the same salt gives the same ids.
+        The same salt gives the same ids. Where ids must not be guessed from the names, keep it secret;
+        that of `data/` is public, as the names are.
 
     Returns
     -------

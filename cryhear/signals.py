@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.signal import stft
-from tqdm.auto import tqdm
 
-from cryhear import preprocess
+from cryhear import preprocess, progress
 from cryhear.audio import decode
 from cryhear.errors import AudioError
 
@@ -27,6 +26,8 @@ FRAMES = 160
 """Frames of a stored spectrogram, whatever the recording's length."""
 FLOOR_DB = -100.0
 EXAMPLES_PER_CLASS = 2
+SHORTEST_S = 2.0
+"""Shortest recording shown, s: one clip."""
 SNIPPET = 320
 """Samples of the waveform kept to show what a filter does: 20 ms, too short to hear."""
 
@@ -100,7 +101,7 @@ def all_tables(recordings: pd.DataFrame, settings: Any, seed: int) -> dict[str, 
     """
     spectra, levels = [], []
     rows = recordings.drop_duplicates("recording").sort_values("recording")
-    for row in tqdm(rows.itertuples(), total=len(rows), unit="recording", desc="signals"):
+    for row in progress.bar(rows.itertuples(), total=len(rows), unit="recording", desc="signals"):
         try:
             samples = decode(row.path, sample_rate=RATE).samples
         except AudioError:
@@ -121,20 +122,18 @@ def all_tables(recordings: pd.DataFrame, settings: Any, seed: int) -> dict[str, 
 def examples(recordings: pd.DataFrame) -> pd.DataFrame:
     """The recordings shown for each class, by rule and not by eye.
 
-    Unclipped recordings of 5 to 10 s, then those whose level is nearest to their class's median;
-    ties by recording. Classes are those of label preset ``original``.
+    Unclipped recordings of 5 to 10 s before others; among them, those whose level is nearest to their
+    class's median; ties by recording. Classes are those of label preset ``original``.
     """
     from cryhear import labels
 
     known = labels.assign(recordings, "original")
-    fit = known[
-        known["label"].ne("")
-        & known["duration_s"].between(5, 10)
-        & known["clipping_share"].lt(0.001)
-    ]
-    distance = (fit["level_dbfs"] - fit.groupby("label")["level_dbfs"].transform("median")).abs()
-    ordered = fit.assign(distance=distance).sort_values(["label", "distance", "recording"])
-    return ordered.groupby("label").head(EXAMPLES_PER_CLASS).drop(columns="distance")
+    known = known[known["label"].ne("") & known["duration_s"].ge(SHORTEST_S)]
+    second = ~(known["duration_s"].between(5, 10) & known["clipping_share"].lt(0.001))
+    median = known.groupby(["label", second])["level_dbfs"].transform("median")
+    ordered = known.assign(second=second, distance=(known["level_dbfs"] - median).abs())
+    ordered = ordered.sort_values(["label", "second", "distance", "recording"])
+    return ordered.groupby("label").head(EXAMPLES_PER_CLASS).drop(columns=["second", "distance"])
 
 
 def _named(prefix: str, values: np.ndarray) -> dict[str, np.float32]:

@@ -49,3 +49,25 @@ def mean_spectra(table: pd.DataFrame, by: str) -> pd.DataFrame:
         level_db="median", low=lambda v: v.quantile(0.25), high=lambda v: v.quantile(0.75), n="size"
     )
     return found.reset_index().rename(columns={by: "group"})
+
+
+def treble(table: pd.DataFrame, by: str, above_hz: float = 4000.0) -> pd.Series:
+    """How far the loudest point above a frequency lies below the loudest of all.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``frequency_hz``, ``level_db`` and `by`.
+    by : str
+        Column whose groups are asked, each by itself.
+    above_hz : float, default 4000
+        Where telephone codecs often stop.
+
+    Returns
+    -------
+    pandas.Series
+        dB, 0 or less, indexed by group, in the order they came.
+    """
+    high = table[table["frequency_hz"] > above_hz]
+    loudest = table.groupby(by, sort=False)["level_db"].max()
+    return high.groupby(by)["level_db"].max().reindex(loudest.index) - loudest

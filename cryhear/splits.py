@@ -1,10 +1,11 @@
-"""Four-way splits and folds, by file or by infant, and the check that proves no overlap.
+"""Folds, by file or by infant, and one value of a column held out; the front door to all splits.
 
 `recordings` is everywhere a table with one row a recording and the columns `recording` (id),
 `infant` (id) and `label` (a name of CLASSES). Every split is the same whatever the order of its
 rows: they are put in the order of `recording` first, and the answer goes back to the order given.
 
-Nothing here looks at a feature.
+Nothing here looks at a feature. Four-way splits are dealt in `cryhear.fourway`, the proof that nothing
+overlaps is `cryhear.overlap`; both are had from here, too.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, train_test_split
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 
 from cryhear.errors import SplitError
+from cryhear.fourway import FRACTIONS, MINIMUM_INFANTS, four_way
 from cryhear.labels import CLASSES
 from cryhear.overlap import PARTS, assert_no_overlap, overlap_proof
+from cryhear.roster import checked, class_counts, counts_text, unit_of
 
 __all__ = [
     "FRACTIONS",
@@ -34,12 +37,6 @@ __all__ = [
     "repeated_folds",
 ]
 
-FRACTIONS = (0.40, 0.15, 0.15, 0.30)
-MINIMUM_INFANTS = 3
-"""Fewest infants of a class in a part: with two, one infant is half of a class's score."""
-COLUMNS = ("recording", "infant", "label")
-_NAMED = 3  # offenders an error message names
-
 
 class HeldOut(NamedTuple):
     """One value held out: `test` holds its rows, `train` the others' rows, infants apart.
@@ -51,70 +48,6 @@ class HeldOut(NamedTuple):
     train: np.ndarray
     test: np.ndarray
     dropped: int
-
-
-def four_way(
-    recordings: pd.DataFrame,
-    unit: str = "infant",
-    seed: int = 42,
-    fractions: tuple[float, ...] = FRACTIONS,
-    minimum: int = MINIMUM_INFANTS,
-) -> pd.Series:
-    """Deal recordings into train, validation, test and holdout.
-
-    Parameters
-    ----------
-    recordings : pandas.DataFrame, n rows
-        Columns `recording` (unique), `infant`, `label`.
-    unit : {'infant', 'file'}
-        'file' is the original study's: stratified by label, three calls of
-        `sklearn.model_selection.train_test_split`, blind to infants. 'infant' deals whole infants,
-        those of the rarest class first, in random order, each to the part furthest below its
-        target count of recordings of the classes that infant holds.
-    seed : int
-    fractions : tuple of 4 floats, sum 1
-        Target share of the recordings in each of PARTS.
-    minimum : int
-        Fewest infants of each class in each part (unit 'infant' only).
-
-    Returns
-    -------
-    pandas.Series of str, named 'part', index of `recordings`
-
-    Raises
-    ------
-    SplitError
-        Columns or fractions are not as above, or a class has too few infants (the message gives
-        the counts) or too few files.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> recordings = pd.DataFrame({"recording": [f"r{i}" for i in range(48)]})
-    >>> recordings["infant"] = [f"i{i // 2}" for i in range(48)]
-    >>> recordings["label"] = [CLASSES[i // 2 % 3] for i in range(48)]
-    >>> part = four_way(recordings, unit="infant", minimum=2)
-    >>> int(overlap_proof(recordings, part)["shared_infants"].sum())
-    0
-    >>> part = four_way(recordings, unit="file")
-    >>> int(overlap_proof(recordings, part)["shared_infants"].sum())
-    16
-    """
-    recordings = _checked(recordings, unique=True)
-    if len(fractions) != len(PARTS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise SplitError(
-            f"fractions are {fractions}; expected {len(PARTS)} positive shares that sum to 1, "
-            f"one each for {', '.join(PARTS)}. Change them."
-        )
-    order = np.argsort(recordings["recording"].to_numpy(), kind="stable")
-    ordered = recordings.iloc[order]
-    if _unit(unit, ("infant", "recording")) == "infant":
-        dealt = _four_by_infant(ordered, fractions, minimum, np.random.default_rng(seed))
-    else:
-        dealt = _four_by_file(ordered, fractions, seed)
-    part = np.empty(len(recordings), dtype=int)
-    part[order] = dealt
-    return pd.Series(np.array(PARTS, dtype=object)[part], index=recordings.index, name="part")
 
 
 def folds(
@@ -160,8 +93,8 @@ def folds(
     >>> bool((fold[::2] == fold[1::2]).all())  # both recordings of an infant in one fold
     True
     """
-    unit = _unit(unit, ("infant", "recording", "row"))
-    recordings = _checked(recordings, unique=unit == "recording")
+    unit = unit_of(unit, ("infant", "recording", "row"))
+    recordings = checked(recordings, unique=unit == "recording")
     order = np.argsort(recordings["recording"].to_numpy(), kind="stable")
     ordered = recordings.iloc[order]
     y = pd.Categorical(ordered["label"], categories=list(CLASSES)).codes.astype(int)
@@ -231,7 +164,7 @@ def leave_out(recordings: pd.DataFrame, column: str = "platform") -> list[HeldOu
     >>> [(held.name, len(held.train), len(held.test)) for held in leave_out(recordings)]
     [('android', 24, 24), ('ios', 24, 24)]
     """
-    recordings = _checked(recordings, extra=(column,))
+    recordings = checked(recordings, extra=(column,))
     values = recordings[column].to_numpy(dtype=object)
     names = sorted(set(values) - {""})
     if len(names) < 2:
@@ -255,83 +188,6 @@ def leave_out(recordings: pd.DataFrame, column: str = "platform") -> list[HeldOu
     return held
 
 
-def class_counts(recordings: pd.DataFrame) -> pd.DataFrame:
-    """Count recordings and infants by class.
-
-    Returns
-    -------
-    pandas.DataFrame, index CLASSES, columns `recordings`, `infants` (int64)
-    """
-    table = recordings.groupby("label").agg(
-        recordings=("recording", "nunique"), infants=("infant", "nunique")
-    )
-    return table.reindex(list(CLASSES), fill_value=0).astype("int64")
-
-
-def _four_by_file(ordered: pd.DataFrame, fractions: tuple[float, ...], seed: int) -> np.ndarray:
-    # As the original: train against the rest, validation against what is left, test against
-    # holdout. Its counts (2,655 / 996 / 986 / 2,002) follow from .60, .75 and a last ratio
-    # rounded from 2/3 to .67; exact fractions are taken here.
-    labels = ordered["label"].to_numpy()
-    part = np.full(len(labels), len(PARTS) - 1)
-    rest = np.arange(len(labels))
-    for number in range(len(PARTS) - 1):
-        share = sum(fractions[number + 1 :]) / sum(fractions[number:])
-        # Rounded before the ceiling: 2988.0000000000005 files are 2988.
-        size = int(np.ceil(round(share * len(rest), 6)))
-        try:
-            taken, rest = train_test_split(
-                rest, test_size=size, random_state=seed, stratify=labels[rest]
-            )
-        except ValueError as error:
-            raise SplitError(
-                f"{len(labels)} files ({_counts_text(ordered)}) cannot be dealt into {len(PARTS)} "
-                f"parts: {error}. Expected several files of each class. Use folds() instead."
-            ) from error
-        part[taken] = number
-    return part
-
-
-def _four_by_infant(
-    ordered: pd.DataFrame, fractions: tuple[float, ...], minimum: int, rng: np.random.Generator
-) -> np.ndarray:
-    counts = pd.crosstab(ordered["infant"], ordered["label"]).reindex(
-        columns=list(CLASSES), fill_value=0
-    )
-    holds = counts.to_numpy() > 0
-    if (holds.sum(0) < minimum * len(PARTS)).any():
-        raise SplitError(_too_few(ordered, minimum))
-    part = _deal(counts.to_numpy(), fractions, minimum, rng)
-    reached = np.array([holds[part == q].sum(0) for q in range(len(PARTS))])
-    if (reached < minimum).any():
-        raise SplitError(_too_few(ordered, minimum))
-    return pd.Series(part, index=counts.index).loc[ordered["infant"]].to_numpy()
-
-
-def _deal(
-    counts: np.ndarray, fractions: tuple[float, ...], minimum: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Deal infants (rows of `counts`, recordings by class) into parts; see `four_way`."""
-    holds, total = counts > 0, np.maximum(counts.sum(0), 1)
-    target = np.outer(fractions, counts.sum(0))
-    filled, infants = np.zeros_like(target), np.zeros(target.shape, dtype=int)
-    part = np.full(len(counts), -1)
-    for rarest in np.argsort(holds.sum(0), kind="stable"):
-        queue = rng.permutation(np.flatnonzero(holds[:, rarest] & (part < 0)))
-        for left, infant in zip(range(len(queue), 0, -1), queue, strict=True):
-            lacking = np.maximum(minimum - infants[:, rarest], 0)
-            # The last infants of a class are kept for the parts still short of the minimum.
-            allowed = lacking > 0 if 0 < left <= lacking.sum() else np.full(len(fractions), True)
-            # Half the change of the squared distance to the targets, less what all parts share.
-            excess = ((filled - target) * counts[infant] / total**2).sum(1)
-            tried = rng.permutation(np.flatnonzero(allowed))
-            chosen = tried[np.argmin(excess[tried])]
-            part[infant] = chosen
-            filled[chosen] += counts[infant]
-            infants[chosen] += holds[infant]
-    return part
-
-
 def _sides(
     unit: str, n_splits: int, seed: int, stratify: bool, ordered: pd.DataFrame, y: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -353,7 +209,7 @@ def _enough_units(recordings: pd.DataFrame, unit: str, n_splits: int) -> None:
     units = recordings["label"].value_counts() if unit == "row" else counts[f"{unit}s"]
     if (units.reindex(list(CLASSES), fill_value=0) < n_splits).any():
         raise SplitError(
-            f"{n_splits} folds by {unit} of {_counts_text(recordings)}; expected at least "
+            f"{n_splits} folds by {unit} of {counts_text(recordings)}; expected at least "
             f"{n_splits} {unit}s of each class. Take fewer folds or other labels."
         )
 
@@ -366,57 +222,3 @@ def _every_class_in_every_fold(recordings: pd.DataFrame, fold: np.ndarray, n_spl
             f"a fold came out without a class: {held.to_dict('index')}; expected every class in "
             f"each of {n_splits} folds. Take another seed or fewer folds."
         )
-
-
-def _unit(unit: str, known: tuple[str, ...]) -> str:
-    name = "recording" if unit == "file" else unit
-    if name not in known:
-        raise SplitError(f"unit is {unit!r}; expected one of {known} or 'file'. Change it.")
-    return name
-
-
-def _checked(
-    recordings: pd.DataFrame, unique: bool = False, extra: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """Check the table; raise SplitError saying which column, what came and what to do."""
-    if missing := [c for c in (*COLUMNS, *extra) if c not in recordings]:
-        raise SplitError(
-            f"recordings have no column {', '.join(missing)}; expected {', '.join(COLUMNS)}. "
-            "Pass the rows of a study set."
-        )
-    if recordings.empty:
-        raise SplitError(
-            "recordings have no row; expected at least one a class. Check the selection."
-        )
-    if unknown := sorted(set(map(str, recordings["label"])) - set(CLASSES))[:_NAMED]:
-        raise SplitError(
-            f"column label holds {unknown}; expected {CLASSES}. Select labelled recordings first."
-        )
-    for key in ("recording", "infant"):
-        if (recordings[key].isna() | (recordings[key] == "")).any():
-            raise SplitError(
-                f"column {key} has empty values; expected an id in each row. Fill them."
-            )
-    if unique and recordings["recording"].duplicated().any():
-        ids = recordings["recording"]
-        twice = list(ids[ids.duplicated()].unique()[:_NAMED])
-        raise SplitError(
-            f"column recording holds {twice} more than once; expected one row a recording. "
-            "Drop the copies, or use unit 'row' in folds()."
-        )
-    return recordings
-
-
-def _counts_text(recordings: pd.DataFrame) -> str:
-    return ", ".join(
-        f"{name}: {row.recordings} recordings of {row.infants} infants"
-        for name, row in class_counts(recordings).iterrows()
-    )
-
-
-def _too_few(recordings: pd.DataFrame, minimum: int) -> str:
-    return (
-        f"a four-way split by infant of {_counts_text(recordings)}; expected at least {minimum} "
-        f"infants of each class in each of {len(PARTS)} parts. "
-        "Fall back to cross-validation: folds()."
-    )

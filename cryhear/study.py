@@ -18,11 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryhear.errors import CryhearError, StudyError
-from cryhear.plan import PACKAGE, Plan
-
-MARK = "cryhear stopped: "
-"""What a job prints before its message, so that the message is found at the end of its log."""
+from cryhear import progress
+from cryhear.errors import MARK, CryhearError, StudyError
+from cryhear.plan import PACKAGE, READ_MODEL, Plan
 
 CHECKSUM_BYTES = "200MB"
 """Files up to this size count by content, not by date: all of `data/` and a corpus' tables."""
@@ -48,7 +46,7 @@ def report(
         shutil.rmtree(shown, ignore_errors=True)
         shutil.copytree(made, shown)
         (shown / ".run").write_text(stamp, encoding="utf-8")
-    print(f"The book: {(shown / 'index.html').resolve()}")
+    progress.LOG.info("The book: %s", (shown / "index.html").resolve())
     return shown / "index.html"
 
 
@@ -58,7 +56,7 @@ def run(
     """Run a study's chapters, without its book, and return the run's folder."""
     plan = Plan.of(path, overrides)
     _bring_up_to_date(plan, "chapters", cores)
-    print(f"The run: {plan.folder.resolve()}")
+    progress.LOG.info("The run: %s", plan.folder.resolve())
     return plan.folder
 
 
@@ -79,17 +77,19 @@ def _bring_up_to_date(plan: Plan, target: str, cores: int | None) -> None:
     started = time.monotonic()
     with _only_one(plan.folder) as lock:
         plan.write()
+        kept = _embedded(plan)
         log = plan.folder / "snakemake.log"
-        progress = _Progress(log)
-        code = _snakemake(plan, target, cores or os.cpu_count() or 1, log, lock, progress)
+        steps = _Steps(log)
+        code = _snakemake(plan, target, cores or os.cpu_count() or 1, log, lock, steps)
     if code:
         raise StudyError(_failure(log))
-    print(progress.summary(plan, target, time.monotonic() - started))
+    progress.LOG.info("%s", steps.summary(plan, target, time.monotonic() - started))
+    if plan.made:
+        made = _embedded(plan) - kept
+        progress.LOG.info("%s", f"Embeddings: {made:,} made now, {kept:,} re-used.")
 
 
-def _snakemake(
-    plan: Plan, target: str, cores: int, log: Path, lock: int, progress: _Progress
-) -> int:
+def _snakemake(plan: Plan, target: str, cores: int, log: Path, lock: int, steps: _Steps) -> int:
     command = [sys.executable, "-m", "snakemake", target, "--cores", str(cores), "--nocolor"]
     # Our own lock goes away with its owner; Snakemake's would outlive a killed run.
     command += ["--nolock", "--rerun-incomplete", "--max-checksum-file-size", CHECKSUM_BYTES]
@@ -100,14 +100,14 @@ def _snakemake(
         )
         try:
             while child.poll() is None:
-                progress.update()
+                steps.update()
                 time.sleep(POLL_S)
         except KeyboardInterrupt:
             child.wait()
             raise
         finally:
-            progress.update()
-            progress.close()
+            steps.update()
+            steps.close()
     return child.returncode
 
 
@@ -135,18 +135,16 @@ def _only_one(folder: Path) -> Iterator[int]:
         yield handle.fileno()
 
 
-class _Progress:
+class _Steps:
     """Reads Snakemake's log: which jobs there are, which are done, which ran."""
 
     def __init__(self, log: Path) -> None:
-        from tqdm import tqdm
-
         self.log = log
         self.read = 0
         self.names: dict[str, str] = {}
         self.ran: list[str] = []
         self.nothing = False
-        self.bar = tqdm(total=0, unit="step", disable=None, leave=False, dynamic_ncols=True)
+        self.bar = progress.bar(total=0, unit="step", leave=False, dynamic_ncols=True)
 
     def update(self) -> None:
         """Take in what was logged since."""
@@ -158,6 +156,7 @@ class _Progress:
         whole = text[: text.rfind("\n") + 1]
         self.read += len(whole.encode("utf-8"))
         for line in whole.splitlines():
+            progress.LOG.debug("%s", line)
             self._line(line)
 
     def _line(self, line: str) -> None:
@@ -168,7 +167,7 @@ class _Progress:
             if name := self.names.get(match[1]):
                 self.ran.append(name)
                 if self.bar.disable:
-                    print(f"done: {name}", flush=True)
+                    progress.LOG.info("done: %s", name)
         elif match := re.match(r"(\d+) of (\d+) steps", line):
             # The last step is Snakemake's own collecting rule.
             self.bar.total = int(match[2]) - 1
@@ -183,15 +182,42 @@ class _Progress:
 
     def summary(self, plan: Plan, target: str, seconds: float) -> str:
         """What ran and what was re-used."""
-        chapters = [] if target == "derived" else [f"chapter {name}" for name in plan.chapters]
-        steps = [*chapters, *(["the book"] if target == "book" else [])]
-        reused = [name for name in steps if name not in self.ran]
+        steps = _steps_of(plan, target)
         if self.nothing or not self.ran:
             return f"Nothing to do: {len(steps)} steps are up to date ({seconds:.1f} s)."
-        lines = [f"Ran {len(self.ran)} steps in {seconds:.0f} s: {', '.join(self.ran)}."]
-        if reused:
+        count = "1 step" if len(self.ran) == 1 else f"{len(self.ran)} steps"
+        lines = [f"Ran {count} in {seconds:.0f} s: {', '.join(self.ran)}."]
+        if reused := [name for name in steps if name not in self.ran]:
             lines.append(f"Re-used: {', '.join(reused)}.")
         return "\n".join(lines)
+
+
+def _embedded(plan: Plan) -> int:
+    """How many clips a study that makes its own tables has embedded so far, altered versions too."""
+    if not plan.made:
+        return 0
+    from cryhear.embedding import store  # loads pandas, which nothing else here needs
+
+    return store.count_clips(plan.study.derived / "store")
+
+
+def _steps_of(plan: Plan, target: str) -> list[str]:
+    """Everything a study consists of, by the messages of the Snakefile's rules."""
+    study, steps = plan.study, []
+    if plan.made:
+        whole = range(study.embed.shards)
+        steps.append("manifest of the recordings")
+        steps += [f"embedding {r}, part {i}" for r in study.representations for i in whole]
+        if study.embed.variants:
+            versions = [f"altered versions in {r}" for r in study.representations]
+            steps += [f"{name}, part {i}" for name in versions for i in whole]
+        steps.append("derived tables")
+    if target == "derived":
+        return steps
+    if set(plan.chapters) & set(READ_MODEL):
+        steps.append("the model for new recordings")
+    steps += [f"chapter {name}" for name in plan.chapters]
+    return [*steps, "the book"] if target == "book" else steps
 
 
 def _failure(log: Path) -> str:

@@ -210,18 +210,18 @@ def _calibration(judged: Judged) -> dict[str, Any]:
     rows, clips = judged.recordings, judged.clips
     fitted = {
         "recording": evaluate.fit_temperature(
-            rows["label"].to_numpy(), evaluated(rows[P_COLUMNS].to_numpy())
+            rows["label"].to_numpy(), summing_to_one(rows[P_COLUMNS].to_numpy())
         ),
         "clip": evaluate.fit_temperature(
             clips["y"].to_numpy(),
-            evaluated(clips[P_COLUMNS].to_numpy()),
+            summing_to_one(clips[P_COLUMNS].to_numpy()),
             clips["weight"].to_numpy(),
         ),
     }
     return {k: {"temperature": c.temperature, "bias": list(c.bias)} for k, c in fitted.items()}
 
 
-def evaluated(p: np.ndarray) -> np.ndarray:
+def summing_to_one(p: np.ndarray) -> np.ndarray:
     """Float32 probabilities as float64 rows that sum to one."""
     p = np.asarray(p, float)
     return p / p.sum(axis=1, keepdims=True)
@@ -229,7 +229,7 @@ def evaluated(p: np.ndarray) -> np.ndarray:
 
 def _performance(judged: Judged, seed: int) -> dict[str, Any]:
     rows = judged.recordings.copy()
-    rows[P_COLUMNS] = evaluated(rows[P_COLUMNS].to_numpy())
+    rows[P_COLUMNS] = summing_to_one(rows[P_COLUMNS].to_numpy())
     scored = evaluate.bootstrap(rows, draws=DRAWS, seed=seed, within=("platform",)).set_index(
         "metric"
     )

@@ -6,6 +6,7 @@ piece takes a minute or less, and the models of the ladder are given their names
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -165,7 +166,9 @@ def sizes(
     return table.assign(se_refit=np.nan, sampling_low=np.nan, sampling_high=np.nan)
 
 
-def rung(rows: Rows, splits: int, seed: int, model: str, rung: str, repeats: int) -> pd.DataFrame:
+def rung(
+    rows: Rows, splits: int, seed: int, model: str, rung: str, repeats: Sequence[int]
+) -> pd.DataFrame:
     """Predictions of one model on one rung of the ladder; no row where the rung cannot be drawn.
 
     L4 cannot where one platform lacks a class.
@@ -196,7 +199,7 @@ def shuffled(rows: Rows, labels: np.ndarray, splits: int, seed: int, rung: str) 
     for i, y in enumerate(labels):
         own = rows.with_labels(y)
         table = protocols.ladder(
-            own, model, (rung,), "logistic_regression", rows.copies, splits, 1, seed
+            own, model, (rung,), "logistic_regression", rows.copies, splits, [0], seed
         )
         tables.append(table[table["part"] == "oof"].assign(shuffle=i))
     return pd.concat(tables, ignore_index=True)

@@ -71,7 +71,7 @@ def embed(root: Path, folder: Path) -> None:
     """What ``cryhear embed`` does, without its messages."""
     backend, store = open_store(folder)
     recordings, _ = corpora.hashed([root])
-    extract.embed_recordings(recordings, backend, params.Preprocess(), store, progress=False)
+    extract.embed_recordings(recordings, backend, params.Preprocess(), store)
 
 
 def content(folder: Path) -> dict[tuple[str, int], bytes]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import zipfile
+from dataclasses import replace
 
 import pytest
 import requests
@@ -67,6 +69,16 @@ def test_other_packing_of_the_same_recordings_is_accepted(tmp_path, pinned):
     other = {name.replace("top-1", "renamed"): content for name, content in FILES.items()}
     other["renamed/LICENSE"] = b"open"
     assert archives.fetch("toy", tmp_path / "data", downloader=deliver(_zip(other))).is_dir()
+
+
+def test_keeps_only_the_recordings_it_names(tmp_path, pinned, monkeypatch):
+    deliver, _ = pinned
+    known = archives.ARCHIVES["toy"]
+    monkeypatch.setitem(archives.ARCHIVES, "toy", replace(known, kept=r"[a-z]\.\w+"))
+    more = FILES | {"top-1/4-of-another-fold.ogg": b"left out"}
+    root = archives.fetch("toy", tmp_path / "data", downloader=deliver(_zip(more)))
+    assert not list(root.rglob("*fold.ogg"))
+    assert (root / "README.md").exists()
 
 
 @pytest.mark.parametrize(
@@ -262,6 +274,9 @@ def test_fetch_resumes_through_pooch(tmp_path, pinned):
 
 
 @pytest.mark.corpus
-def test_the_pinned_digest_is_the_real_corpus(corpora):
-    pinned = archives.ARCHIVES["donateacry"]
-    assert archives.digest_of(corpora / "donateacry") == (pinned.digest, pinned.recordings)
+@pytest.mark.parametrize("name", archives.ARCHIVES)
+def test_the_pinned_digest_is_the_real_corpus(corpora, name):
+    pinned = archives.ARCHIVES[name]
+    assert archives.digest_of(corpora / name) == (pinned.digest, pinned.recordings)
+    names = [path.name for path in (corpora / name).rglob("*") if path.suffix in (".ogg", ".wav")]
+    assert all(re.fullmatch(pinned.kept, found) for found in names)

@@ -1,4 +1,4 @@
-"""Decoding and measuring recordings, good and broken."""
+"""Decoding recordings, good and broken."""
 
 from __future__ import annotations
 
@@ -258,43 +258,6 @@ def test_stops_at_the_limit_without_reading_on(tmp_path, sine):
 def test_a_header_that_lies_costs_nothing(tmp_path, sine):
     path = _wav_with(tmp_path / "year.wav", sine, 40, b"\xff\xff\xff\xff")
     assert len(audio.decode(path).samples) == LENGTH
-
-
-def test_measures_level_peak_and_clipping(tone):
-    x = tone(2.0, 440.0, 0.5)
-    m = audio.measure(x, RATE)
-    assert m.level_dbfs == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=0.01)
-    assert m.peak == pytest.approx(0.5, abs=1e-3)
-    assert m.clipping_share == 0
-    clipped = np.clip(4 * x, -1, 1)
-    # |2 sin| >= 0.99 for all but 2 asin(0.495) of every pi.
-    assert audio.measure(clipped, RATE).clipping_share == pytest.approx(
-        1 - 2 * np.arcsin(0.495) / np.pi, abs=0.01
-    )
-
-
-def test_measures_the_band_that_a_source_had(tmp_path):
-    noise = 0.2 * np.random.default_rng(1).standard_normal(3 * 8000)
-    soundfile.write(tmp_path / "a.wav", np.clip(noise, -1, 1), 8000)
-    narrow = audio.decode(tmp_path / "a.wav").samples
-    assert 3_700 < audio.measure(narrow, RATE).bandwidth_hz < 4_200
-    wide = np.random.default_rng(1).standard_normal(3 * RATE).astype(np.float32)
-    assert audio.measure(wide, RATE).bandwidth_hz > 7_900
-
-
-def test_measures_the_share_of_silence(tone):
-    x = tone(4.0)
-    x[RATE:] = 0
-    assert audio.measure(x, RATE).silence_share == pytest.approx(0.75, abs=0.01)
-    assert audio.measure(np.zeros(RATE, np.float32), RATE).level_dbfs == -200
-    assert audio.measure(x[:5], RATE).silence_share == 0
-
-
-def test_measure_refuses_what_is_not_one_channel():
-    with pytest.raises(AudioError, match="one channel"):
-        audio.measure(np.zeros((4, 2), np.float32), RATE)
-    with pytest.raises(AudioError, match="one channel"):
-        audio.measure(np.zeros(0, np.float32), RATE)
 
 
 @pytest.mark.corpus

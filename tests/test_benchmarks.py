@@ -1,19 +1,24 @@
-"""Each measurement works in its quick form, and sees results that are not equal. No time is asserted."""
+"""Measurements work in their quick form, and see results that are not equal. No time is asserted."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from benchmarks import NAMES, bench, made, plain
 from cryhear.files import read_json
 
-QUICK = ("inference",)
-"""Measurements run here: the others take minutes in any form."""
+QUICK = ("decode", "search", "folds", "inference", "predict")
+"""Measurements run here. The others start what takes 10 to 60 s however little it is given: Snakemake
+(`report`, `shards`), a chapter's kernel (`growth`), TensorFlow and PyTorch (`embed`)."""
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -33,12 +38,49 @@ def test_all_measurements_are_listed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
-def test_a_quick_run_finds_equal_results_and_keeps_nothing(name: str) -> None:
+def test_a_quick_run_compares_what_both_gave_and_keeps_nothing(name: str, monkeypatch) -> None:
+    compared: list[int] = []
+
+    def watched(check: Callable) -> Callable:
+        def counted(ours: Any, theirs: Any, *rest: Any) -> Any:
+            compared.append(np.asarray(ours, dtype=object).size)
+            return check(ours, theirs, *rest)
+
+        return counted
+
+    for check in ("check_close", "check_same"):
+        monkeypatch.setattr(bench, check, watched(getattr(bench, check)))
     kept = {path: path.read_bytes() for path in bench.RESULTS.glob("*")}
-    done = command(f"benchmarks.{name}", "--quick")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{name}: a quick run; nothing is kept" in done.stdout
+    results = bench.Results(name, quick=True)
+    # One thread: the data are so small that threads only wait for each other.
+    with threadpool_limits(1):
+        importlib.import_module(f"benchmarks.{name}").measure(results)
+    results.close()
+    assert compared
+    assert min(compared) > 0
     assert {path: path.read_bytes() for path in bench.RESULTS.glob("*")} == kept
+    check_shape(results.ledger.numbers, paired=name != "predict")
+
+
+def check_shape(numbers: dict[str, dict[str, Any]], paired: bool) -> None:
+    """Times and ratios are above 0 and within their spread; of one pair, the ratio is its times'."""
+    measured = {k: e for k, e in numbers.items() if e["unit"] in ("ratio", "seconds", "minutes")}
+    for key, entry in measured.items():
+        least = 0 if key.endswith("_apart") else np.nextafter(0, 1)
+        assert least <= entry.get("low", entry["value"]) <= entry["value"] < np.inf, key
+        assert entry["value"] <= entry.get("high", entry["value"]), key
+    pairs = [key for key in measured if f"{key}_theirs" in measured]
+    assert bool(pairs) == paired
+    for key in pairs:
+        ours, theirs = (measured[f"{key}_{side}"]["value"] for side in ("ours", "theirs"))
+        assert measured[key]["n"] == 1
+        assert measured[key]["value"] == pytest.approx(theirs / ours)
+
+
+def test_the_command_of_a_measurement_says_that_a_quick_run_keeps_nothing() -> None:
+    done = command("benchmarks.search", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "search: a quick run; nothing is kept" in done.stdout
 
 
 def test_pairs_are_run_in_turn() -> None:
@@ -86,6 +128,33 @@ def test_results_are_a_ledger_with_machine_and_code(tmp_path, monkeypatch) -> No
     assert bench.is_current("decode")
     monkeypatch.setattr(bench, "code_version", lambda name: "other")
     assert not bench.is_current("decode")
+
+
+def test_what_a_measurement_is_made_of_decides_whether_its_result_is_current(
+    tmp_path, monkeypatch
+) -> None:
+    concerns = {
+        "cryhear/audio.py": set(NAMES),
+        "benchmarks/bench.py": set(NAMES),
+        "benchmarks/plain.py": set(NAMES),
+        "benchmarks/decode.py": {"decode"},
+        "Snakefile": {"report", "shards"},
+        "notebooks/01_audit.ipynb": {"report", "growth"},
+        "params/default.yaml": {"report", "predict"},
+        "book/speed.md": set(),
+    }
+    for name in NAMES:  # what is named is there
+        for pattern in bench.BESIDE.get(name, ()):
+            assert list(bench.ROOT.glob(pattern)), pattern
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    for path in concerns:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("before")
+    before = {name: bench.code_version(name) for name in NAMES}
+    for path, names in concerns.items():
+        (tmp_path / path).write_text("after")
+        assert {n for n in NAMES if bench.code_version(n) != before[n]} == names, path
+        (tmp_path / path).write_text("before")
 
 
 def test_the_plain_auc_is_that_of_pairs_within_strata() -> None:

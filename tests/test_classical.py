@@ -99,12 +99,41 @@ def test_presets_differ_as_stated() -> None:
         "GradientBoostingClassifier"
     )
     assert list(classical.model("svm_rbf").named_steps) == [
+        "double",
         "impute",
         "standardise",
         "pca",
+        "round",
         "classifier",
     ]
     assert "pca" not in classical.model("svm_rbf", pca_variance=None).named_steps
+
+
+@pytest.mark.parametrize("pca_variance", [0.95, None])
+def test_rows_in_float32_are_prepared_in_float64(pca_variance: float | None) -> None:
+    X = planted(1.0, seed=1, n_infants=24, d=40)[0]
+    assert X.dtype == np.float32
+    narrow = classical.preprocessing(1, pca_variance).fit(X).transform(X)
+    wide = classical.preprocessing(1, pca_variance).fit(X.astype(float)).transform(X.astype(float))
+    assert narrow.dtype == np.float64
+    np.testing.assert_array_equal(narrow, wide)
+
+
+@pytest.mark.parametrize("name", classical.MEMBERS)
+def test_another_processor_s_rounding_changes_no_model(name: str) -> None:
+    X, y, infants = planted(0.5, seed=1, d=40)
+    X, y, infants = (np.tile(a, (3, *[1] * (a.ndim - 1))) for a in (X, y, infants))
+    # Last digits as another order of summation leaves them: rows that were equal no longer are.
+    noise = np.random.default_rng(2).normal(size=X.shape)
+    sides = X.astype(float), X + 1e-14 * np.abs(X).max() * noise
+    seen, new = slice(len(y) // 2), slice(len(y) // 2, None)
+    here, there = (
+        classical.fit(classical.model(name, seed=3), Z[seen], y[seen], infants[seen]).predict_proba(
+            Z[new]
+        )
+        for Z in sides
+    )
+    np.testing.assert_allclose(here, there, atol=EQUAL)
 
 
 def test_missing_values_are_imputed_and_unseen_classes_get_zero() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 import soundfile
 
-from cryhear import cli
+from cryhear import cli, gate, recording_commands
 from cryhear.errors import ParameterError
 
 
@@ -97,20 +99,81 @@ def test_interrupting_says_that_finished_work_is_kept(monkeypatch, capsys):
     assert "what was finished is kept" in capsys.readouterr().err
 
 
-def test_every_command_has_help_with_an_example(capsys):
-    for words in (
-        ["report"],
-        ["study"],
-        ["book"],
-        ["publish"],
-        ["data"],
-        ["embed"],
-        ["corpus", "check"],
-    ):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*words, "--help"])
-        assert ended.value.code == 0
-        assert "Example: cryhear" in " ".join(capsys.readouterr().out.split())
+def commands(parser=None, words=()):
+    """The words of every command the parser holds, with its parser."""
+    parser = parser or cli.parser()
+    below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not below:
+        return [(words, parser)]
+    inner = below[0].choices.items()
+    return [found for name, one in inner for found in commands(one, (*words, name))]
+
+
+def test_all_commands_are_found():
+    assert len(commands()) == 14
+    assert ("corpus", "fetch") in dict(commands())
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("corpus",), *(words for words, _ in commands())], ids=" ".join
+)
+def test_every_command_has_help_with_an_example_and_its_exit_codes(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--help"])
+    assert ended.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{' '.join(('cryhear', *words))} " in said.split("Example: ")[1]
+    assert cli.CODES in said
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
+def test_every_command_is_quiet_or_verbose_and_not_both(words, capsys):
+    flags = {flag for action in dict(commands())[words]._actions for flag in action.option_strings}
+    assert {"--quiet", "--verbose"} <= flags
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--quiet", "--verbose"])
+    assert ended.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def lines(capsys, *arguments):
+    assert cli.main(list(map(str, arguments))) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    return said.out.splitlines()
+
+
+def test_an_audit_is_counted_or_whole(folder, tone, capsys, monkeypatch):
+    for i in range(2, 6):
+        soundfile.write(folder / f"cry_{i}.wav", tone(3.0, 400.0 + 50 * i), 16_000)
+    monkeypatch.setattr(cli, "MOST_ROWS", 2)
+    check = ["corpus", "check", folder, "--jobs", "1"]
+    quiet, plain, verbose = (
+        lines(capsys, *check, *more) for more in (["--quiet"], [], ["--verbose"])
+    )
+    assert len(quiet) < len(plain) < len(verbose)
+    assert all(line.endswith(")") for line in quiet)
+
+
+def test_embedding_tells_nothing_something_or_more(folder, tmp_path_factory, capsys):
+    store = tmp_path_factory.mktemp("store")
+    embed = ["embed", folder, "--representation", "logmel", "--out", store]
+    assert lines(capsys, *embed, "--quiet") == []
+    assert len(lines(capsys, *embed)) == 1
+    assert lines(capsys, *embed, "--verbose")[0] == "logmel, version 1: 320 numbers a clip"
+
+
+def test_doctor_tells_only_what_lacks_or_where_things_lie(capsys):
+    quiet, plain, verbose = (
+        lines(capsys, "doctor", *more) for more in (["--quiet"], [], ["--verbose"])
+    )
+    assert len(quiet) < len(plain) < len(verbose)
+    assert not [line for line in quiet if ": runs" in line or "cores" in line]
+    assert any(line.startswith("  library") for line in verbose)
+
+
+def test_the_gates_offered_are_those_there_are():
+    assert recording_commands.GATES == gate.CHOICES
 
 
 def test_building_a_book_hands_over_the_run_and_the_place(monkeypatch, tmp_path, capsys):

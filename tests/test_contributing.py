@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -137,3 +142,65 @@ def test_a_change_applies_as_it_stands(name: str, tmp_path: Path) -> None:
     except FileNotFoundError:
         pytest.skip("git is not at hand")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with every change of the guide made to it, in its order."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not at hand")
+    copy = tmp_path_factory.mktemp("changed")
+    left_out = shutil.ignore_patterns("__pycache__", "results", "chapters")
+    for name in ("cryhear", "notebooks", "params", "tests", "book"):
+        shutil.copytree(ROOT / name, copy / name, ignore=left_out)
+    for name in ("Snakefile", "_config.yml", "_toc.yml", "pyproject.toml", "requirements.lock"):
+        shutil.copyfile(ROOT / name, copy / name)
+    (copy / "data").symlink_to(ROOT / "data")
+    for text in changes().values():
+        command = ["git", "apply", "-"]
+        done = subprocess.run(command, cwd=copy, input=text, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    nbformat.write(chapter(), copy / "notebooks" / "13_lengths.ipynb")
+    return copy
+
+
+def chapter() -> nbformat.NotebookNode:
+    """The notebook that the guide shows cell by cell."""
+    text = re.search(r"```python\n(# %%.*?)```", TEXT, re.S)[1]
+    cells = []
+    for block in re.split(r"^# %%", text, flags=re.M)[1:]:
+        head, _, source = block.partition("\n")
+        tags = re.findall(r'"([\w-]+)"', head)
+        if "[markdown]" in head:
+            source = re.sub(r"^# ?", "", source, flags=re.M)
+            cells.append(nbformat.v4.new_markdown_cell(source.strip()))
+        else:
+            cells.append(nbformat.v4.new_code_cell(source.strip(), metadata={"tags": tags}))
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+@pytest.mark.slow
+def test_what_the_guide_adds_passes_the_tests_it_names(changed: Path) -> None:
+    named = re.findall(r"`pytest (tests/\S+\.py)(?: -k (\w+))?`", TEXT.split("## How to add")[1])
+    assert len(named) == 4  # a chapter is run instead
+    words = " or ".join(word or "ward" for _, word in named)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", words]
+    done = run(changed, *command, *(path for path, _ in named))
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= len(named)
+
+
+@pytest.mark.slow
+def test_the_chapter_of_the_guide_runs(changed: Path) -> None:
+    study = ["study", "params/smoke.yaml", "--set", "chapters=[13_lengths]"]
+    done = run(changed, sys.executable, "-m", "cryhear.cli", *study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ledger = json.loads((changed / "results/smoke/13_lengths/ledger.json").read_text("utf-8"))
+    assert 0 < ledger["numbers"]["short"]["value"] < 1
+    assert list(ledger["figures"]) == ["durations"]
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)

@@ -10,7 +10,7 @@ import pytest
 
 from cryhear import derive, params
 from cryhear.derived import Derived, pool
-from cryhear.errors import CorpusError, MissingArtefactError
+from cryhear.errors import MARK, CorpusError, MissingArtefactError
 from cryhear.files import read_json, read_table
 
 HALF = 2e-3
@@ -92,6 +92,26 @@ def test_published_tables_hold_no_name_and_no_instance_id(study, built, tmp_path
     assert read_json(tmp_path / "provenance.json")["representations"]["logmel"]
 
 
+def test_publishing_takes_away_what_is_no_longer_made(built, tmp_path):
+    derive.publish(built, tmp_path)
+    stale = tmp_path / "other" / "yamnet.parquet"
+    stale.parent.mkdir()
+    stale.write_bytes((tmp_path / "clips" / "logmel.parquet").read_bytes())
+    assert derive.publish(built, tmp_path) == ["gone: other/yamnet.parquet"]
+    assert not stale.exists()
+
+
+def test_all_sets_have_their_altered_versions(study):
+    table = pd.DataFrame({"recording": ["a", "b"], "set": ["uploads", "cleaned"]})
+    assert derive._of_set(table, "cleaned")["recording"].tolist() == ["b"]
+    assert derive._of_set(table, "all")["recording"].tolist() == ["a", "b"]
+
+
+def test_a_step_says_a_users_mistake_as_a_job_does(tmp_path, capsys):
+    assert derive.main(["manifest", str(tmp_path / "none.yaml"), str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(MARK)
+
+
 def test_values_beyond_half_precision_are_kept_whole():
     assert derive._narrowest(np.array([[1.0, -3.0]], np.float32)) == "float16"
     assert derive._narrowest(np.array([[1.0, 70_000.0]], np.float32)) == "float32"
@@ -114,6 +134,7 @@ def test_pooling_does_not_depend_on_the_order_of_clips():
     names, means = pool(keys, vectors)
     again = pool(keys[::-1], vectors[::-1])
     assert names.tolist() == ["a", "b"]
+    assert means.dtype == np.float32
     np.testing.assert_array_equal(means, [[3, 4], [3, 4]])
     np.testing.assert_array_equal(again[1], means)
 

@@ -50,6 +50,14 @@ def test_follow_up_names_its_gaps_and_keeps_every_pair(recordings):
     assert table["n"].sum() == 4
 
 
+def test_recordings_that_were_made_once_leave_gaps_without_pairs(recordings):
+    once = recordings.drop_duplicates("instance")
+    table = episodes.follow_up(episodes.pairs(once), [1.0, 60.0], seed=1)
+    assert table["gap"].tolist() == ["up to 1 min", "1 min to 1 h", "over 1 h"]
+    assert table["n"].tolist() == [0, 0, 0]
+    assert table["share"].isna().all()
+
+
 def test_the_interval_is_wider_than_pairs_alone_would_give():
     """Forty pairs of one instance are one observation, not forty."""
     block = pd.DataFrame({"instance": np.repeat(["a", "b", "c", "d"], 40), "contradict": False})

@@ -153,6 +153,17 @@ def test_bands_become_long_and_are_averaged_by_group() -> None:
     assert (mean["low"] < mean["level_db"]).all()
 
 
+def test_treble_is_the_loudest_above_a_frequency_against_the_loudest_of_all() -> None:
+    bands = pd.DataFrame(
+        {
+            "label": ["a", "a", "b", "b"],
+            "frequency_hz": [1000.0, 5000.0, 1000.0, 5000.0],
+            "level_db": [-10.0, -45.0, -30.0, -20.0],
+        }
+    )
+    assert spectra.treble(bands, "label").to_dict() == {"a": -35.0, "b": 0.0}
+
+
 def test_many_rows_are_sampled_by_whole_infants_and_it_is_said(capsys) -> None:
     infants = np.random.default_rng(0).integers(0, 40, 300).astype(str)
     assert explore.sampled(infants, most=300).all()

@@ -186,3 +186,14 @@ def test_classes_keep_their_order_whatever_the_table() -> None:
     (table,), _ = EXAMPLES["class_bars"]()
     figure = figures.class_bars(table.iloc[::-1])
     assert [t.get_text() for t in figure.legends[0].get_texts()] == list(CLASSES)
+
+
+def test_values_in_words_stand_in_the_order_they_are_drawn_in() -> None:
+    listed, middles = figures.words.listed, figures.words.middles
+    assert listed(pd.Series({"neurological": 1234, "pain": 3})) == "pain 3, neurological 1,234"
+    assert listed(pd.Series({"": 1, "android": 2})) == "Android 2, unknown 1"
+    assert listed(pd.Series({"a": -0.3, "b": -12.4}), "{:.0f} dB") == "a 0 dB, b -12 dB"
+    parts = pd.Series({("test", "pain"): 0.2, ("train", "hunger"): 0.75, ("train", "pain"): 0.25})
+    assert listed(parts, "{:.0%}") == "train: pain 25%, hunger 75%; test: pain 20%"
+    table = pd.DataFrame({"kind": pd.Categorical(["b", "b", "a"]), "distance": [1.0, 3.0, 5.0]})
+    assert middles(table, "kind", "distance") == "a 5.0 (5.0 to 5.0), b 2.0 (1.5 to 2.5)"

@@ -57,6 +57,24 @@ def test_summary_has_a_row_for_each_kind_of_sound():
     assert alone["sound"].tolist() == [heard.SYNTHETIC]
 
 
+def test_recordings_of_a_set_that_is_not_used_are_no_other_sounds():
+    found = pd.DataFrame(
+        {
+            "source": ["uploads", "cleaned", "rain"],
+            "recording": list("abc"),
+            "baby_cry": [0.2, 0.4, 0.0],
+            "crying_first": [True, False, False],
+        }
+    )
+    sets = ["uploads", "cleaned"]
+    cleaned = heard.summary(found, "cleaned", sets)
+    assert cleaned[["sound", "n"]].to_numpy().tolist() == [[heard.REAL, 1], [heard.OTHER, 1]]
+    everything = heard.summary(found, "all", sets)
+    told = heard.summary(found.assign(source=["all", "all", "rain"]), "all", sets)
+    assert told["n"].tolist() == [2, 1], "tables made for all sets name them so"
+    assert everything[["sound", "n"]].to_numpy().tolist() == [[heard.REAL, 2], [heard.OTHER, 1]]
+
+
 def test_a_folder_of_esc10_names_its_kind():
     assert kind_of("004 - Baby cry") == heard.BABY
     assert kind_of("rain") == "rain"

@@ -40,7 +40,9 @@ def test_repeat_auc_is_the_score_of_the_ladders_predictions():
     data = study(seed=6, identity=1.0)
     folds, plan = planned(data, repeats=2)
     found = estimand.repeat_auc(data.X, data.y, plan, QUICK)[:, 0]
-    table = protocols.ladder(data, protocols.primary_model(QUICK), ("L3",), n_splits=3, n_repeats=2)
+    table = protocols.ladder(
+        data, protocols.primary_model(QUICK), ("L3",), n_splits=3, repeats=range(2)
+    )
     for r, own in table.groupby("repeat"):
         stratum = strata(own, ["fold", "platform"])
         expected = class_auc(own["label"], own[protocols.P_COLUMNS].to_numpy(float), stratum)

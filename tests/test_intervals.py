@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_evaluate import EXACT, by_sklearn, sample
 
-from cryhear import evaluate
+from cryhear import evaluate, intervals
 from cryhear.errors import EvaluationError
 from cryhear.labels import CLASSES
 from cryhear.metrics import binned, calibration_pair
@@ -213,6 +213,12 @@ def test_undefined_draws_are_counted_and_too_many_are_refused():
     table.loc[2:4, "label"] = "hunger"
     with pytest.raises(EvaluationError, match="Too few infants of a class"):
         evaluate.bootstrap(table, 1000, 0)
+    band = evaluate.roc_band(table, 300).groupby("label")
+    assert band["true_positive_rate"].count().eq(evaluate.POINTS).all()
+    assert band["low"].count().to_dict() == {
+        "pain": 0, "hunger": evaluate.POINTS, "neurological": evaluate.POINTS, "macro": 0,
+    }  # fmt: skip
+    assert set(band.get_group("pain")["interval"]) == {intervals.NO_INTERVAL}
 
 
 def test_bad_tables_are_refused():

@@ -212,13 +212,15 @@ def test_the_primary_set_comes_first_whatever_it_is(audit):
 def test_models_of_the_ladder_by_name():
     made = rows(seed=4, copies=1)
     for name in ("svm_rbf", "majority", "metadata"):
-        table = trials.rung(made, 3, 0, name, "L3", 1)
+        table = trials.rung(made, 3, 0, name, "L3", [0])
         assert len(table) == len(made.y)
         np.testing.assert_allclose(table[protocols.P_COLUMNS].sum(axis=1), 1, atol=1e-6)
     with pytest.raises(ParameterError, match="nothing"):
         trials.ladder_model("nothing", made)
     one_platform = made.subset((made.recordings["platform"] == "ios").to_numpy())
-    assert trials.rung(one_platform.with_features(one_platform.X), 3, 0, "majority", "L4", 1).empty
+    assert trials.rung(
+        one_platform.with_features(one_platform.X), 3, 0, "majority", "L4", [0]
+    ).empty
     changed = made.with_labels(np.zeros(len(made.y), int))
     assert set(changed.recordings["label"]) == {CLASSES[0]}
     assert set(made.recordings["label"]) == set(CLASSES)

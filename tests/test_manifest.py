@@ -247,6 +247,18 @@ def test_validate_refuses_what_is_not_a_manifest(table, column, value):
         manifest.validate(wrong)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("label", "colic"), ("status", "perhaps"), ("conflict", "no")]
+)
+def test_validate_checks_labels_where_there_are_some(table, column, value):
+    chosen = manifest.select(table)
+    assert manifest.validate(chosen)["label"].isin(["", *labels.CLASSES]).all()
+    wrong = chosen.astype({column: object})
+    wrong.loc[0, column] = value
+    with pytest.raises(CorpusError, match=column):
+        manifest.validate(wrong)
+
+
 def test_validate_refuses_missing_columns_and_unmeasured_recordings(table):
     with pytest.raises(CorpusError, match="infant"):
         manifest.validate(table.drop(columns="infant"))

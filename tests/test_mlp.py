@@ -156,7 +156,7 @@ def test_preprocessing_is_fitted_on_training_rows_alone() -> None:
     with_pca = mlp.make_mlp({**SMALL, "epochs": 1}).fit(X[:45], y[:45], validation=(X[45:], y[45:]))
     assert "pca" in with_pca.preprocess_.named_steps
     reduced = mlp.make_mlp({**settings, "standardise": False}).fit(X, y)
-    assert list(reduced.preprocess_.named_steps) == ["impute"]
+    assert list(reduced.preprocess_.named_steps) == ["double", "impute"]
 
 
 def test_class_weights_raise_the_rare_class() -> None:

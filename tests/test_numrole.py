@@ -30,6 +30,8 @@ NBSP = "\N{NO-BREAK SPACE}"
         (0.0004, "probability", "less than 0.001"),
         (0.012, "probability", "0.012"),
         (0.43, "probability", "0.43"),
+        (2.345, "ratio", "2.35"),
+        (0.000612, "ratio", "0.000612"),
         (2.0, "seconds", f"2{NBSP}s"),
         (0.12345, "seconds", f"0.123{NBSP}s"),
         (5, "minutes", f"5{NBSP}min"),

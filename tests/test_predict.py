@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cryhear import audio, bundle, decision, predict
+from cryhear import audio, bundle, decision, predict, progress
 from cryhear.errors import AudioError, BundleError
 
 RATE = 16_000
@@ -214,21 +215,33 @@ def test_the_default_model_is_read_or_its_absence_explained(judge, tmp_path, mon
         predict.load("elsewhere", "none")
 
 
-def test_the_first_use_trains_the_default_model_once_and_says_so(
-    judge, tmp_path, monkeypatch, capsys
-):
+@pytest.fixture
+def trained(judge, tmp_path, monkeypatch):
+    """A clone in which nothing was trained yet; the studies that were trained since."""
     from cryhear import train
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(progress.LOG, "level", logging.NOTSET)
     (tmp_path / "params").mkdir()
     (tmp_path / predict.STUDY).touch()
     trained = []
     monkeypatch.setattr(train, "study_of", lambda path: path)
     monkeypatch.setattr(train, "train", lambda study: trained.append(study) or judge.bundle)
+    return trained
+
+
+def test_the_first_use_trains_the_default_model_once_and_says_so(trained, capsys):
     for _ in range(2):
         assert predict.load(gate_choice="none").bundle.card["name"] == "made"
     assert trained == [predict.STUDY]
     assert f"into {predict.BUNDLE}" in capsys.readouterr().err
+
+
+def test_the_first_use_is_silent_where_silence_was_asked_for(trained, capsys):
+    progress.tell(quiet=True)
+    predict.load(gate_choice="none")
+    assert trained == [predict.STUDY]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_every_format_gives_the_answer_of_its_samples(judge, tmp_path):

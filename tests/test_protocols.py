@@ -102,7 +102,7 @@ def tasks(rung, copies=2):
         seen.append(task)
         return _prior(task)
 
-    table = protocols.ladder(data, spy, (rung,), copies=made, n_splits=3, n_repeats=2)
+    table = protocols.ladder(data, spy, (rung,), copies=made, n_splits=3, repeats=range(2))
     return data, seen, table
 
 
@@ -135,7 +135,7 @@ def test_what_a_rung_keeps_apart(rung):
 
 def test_identity_is_rewarded_over_recordings_and_not_over_infants():
     data = study(infants=120, seed=5, identity=3.0, dimension=40)
-    table = protocols.ladder(data, protocols.primary_model(), ("L2", "L3"), n_repeats=2)
+    table = protocols.ladder(data, protocols.primary_model(), ("L2", "L3"), repeats=range(2))
     score = {
         rung: macro_auc(
             own["label"],
@@ -159,7 +159,7 @@ def test_estimators_tune_once_a_fold_and_see_only_what_the_rung_allows():
         return make_pipeline(StandardScaler(), LogisticRegression(C=C))
 
     model = protocols.estimator_model(factory, tune)
-    table = protocols.ladder(data, model, ("L1", "L3"), n_splits=3, n_repeats=2)
+    table = protocols.ladder(data, model, ("L1", "L3"), n_splits=3, repeats=range(2))
     assert len(calls) == 2 * 3
     assert calls[:3] == [len(data.y)] * 3
     assert max(calls[3:]) < len(data.y)

@@ -12,7 +12,7 @@ from cryhear import crossvalidation, original, rebuild, scoreboard, splits
 from cryhear.embedding import catalogue
 from cryhear.errors import EvaluationError, SplitError
 from cryhear.files import read_table, write_table
-from cryhear.intervals import PROBABILITIES
+from cryhear.intervals import NO_INTERVAL, PROBABILITIES
 from cryhear.labels import CLASSES
 from cryhear.ledger import Ledger
 
@@ -131,7 +131,7 @@ def test_cells_with_too_few_infants_keep_their_value_without_an_interval():
     accuracy = scores[scores["metric"] == "accuracy"].iloc[0]
     assert accuracy["value"] == 1.0
     assert np.isnan(accuracy["low"])
-    assert accuracy["interval"] == scoreboard.NO_INTERVAL
+    assert accuracy["interval"] == NO_INTERVAL
 
 
 def test_validation_alone_chooses(fitted):

@@ -70,3 +70,14 @@ def test_no_example_is_an_empty_table_and_no_error():
     tables = signals.all_tables(pd.DataFrame(columns=columns), Preprocess(), 0)
     assert set(tables) == {"spectra", "levels", "envelopes", "spectrograms", "steps"}
     assert all(table.empty for table in tables.values())
+
+
+def test_recordings_of_a_fit_length_are_shown_before_others():
+    table = pd.DataFrame({
+        "recording": ["a", "b", "c", "d", "e", "f"], "reason": ["hu"] * 5 + ["bp"], "folder": "", "name": "",
+        "duration_s": [6.0, 3.0, 7.0, 1.0, 3.0, 2.5],
+        "level_dbfs": [-30.0, -20.0, -20.0, -20.0, -40.0, -20.0],
+        "clipping_share": [0.0, 0.0, 0.5, 0.0, 0.0, 0.0],
+    })  # fmt: skip
+    # 'a' alone is fit; of the rest, 'b' and 'c' are at the median of their level; 'd' is shorter than a clip.
+    assert signals.examples(table)["recording"].tolist() == ["a", "b", "f"]

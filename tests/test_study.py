@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,9 +97,38 @@ def test_nothing_changed_means_nothing_to_do(project: Path) -> None:
     assert "Nothing to do: 2 steps are up to date" in done.stdout
 
 
+def test_a_study_is_quiet_or_tells_why_each_step_runs(project: Path) -> None:
+    again = "exploration.neighbours=9"
+    quiet = toy.cryhear(project, RUN.format(more=f", '--set', '{again}', '--quiet'"))
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    verbose = toy.cryhear(project, RUN.format(more=", '--verbose'"))
+    assert verbose.returncode == 0
+    assert "Reason: Params have changed" in verbose.stdout
+    assert "Re-used: chapter 01_audit" in verbose.stdout
+
+
+def test_a_summary_names_steps_as_the_snakefile_does(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.write_chapter(project, "12_recording", "", "seed = 1", "# Recording\n\nWhat?", "Words.")
+    (project / "params" / "own.yaml").write_text(
+        "name: own\nsource: {synthetic: {}}\nrepresentations: [logmel]\nprimary: logmel\n"
+        "chapters: [04_exploration, 12_recording]\n"
+    )
+    dry = [sys.executable, "-m", "snakemake", "book", "-n", "--config", "params=params/own.yaml"]
+    done = subprocess.run(
+        dry, cwd=project, env=toy.environment(project), capture_output=True, text=True, timeout=60
+    )
+    named = set(re.findall(r"^Job \d+: (.+)", done.stdout + done.stderr, re.M))
+    monkeypatch.chdir(project)
+    steps = study._steps_of(plan.Plan.of("params/own.yaml"), "book")
+    assert sorted(named) == sorted(steps)
+    assert {"embedding logmel, part 1", "the model for new recordings", "the book"} < named
+
+
 def test_only_what_a_parameter_affects_runs_again(project: Path) -> None:
     done = run(project, "exploration.neighbours=7")
-    assert "Ran 1 steps" in done.stdout
+    assert "Ran 1 step in" in done.stdout
     assert "Re-used: chapter 01_audit" in done.stdout
     ledger = json.loads((project / "results/toy/04_exploration/ledger.json").read_text())
     assert ledger["parameters"]["neighbours"] == 7

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from cryhear import cli, verify
+from cryhear.differences import PROBABILITY, compare_tables
 from cryhear.errors import StudyError
 from cryhear.files import read_json, read_table, write_json, write_table
 from cryhear.ledger import Ledger
@@ -79,8 +80,8 @@ def test_rounding_is_tolerated_and_a_perturbed_value_is_not(folders):
     def moved(by):
         return lambda t: t.assign(p_pain=t["p_pain"] + np.where(t.index == 7, by, 0))
 
-    assert edit(folders, moved(verify.PROBABILITY / 4)) == []
-    (found,) = edit(folders, moved(5 * verify.PROBABILITY))
+    assert edit(folders, moved(PROBABILITY / 4)) == []
+    (found,) = edit(folders, moved(5 * PROBABILITY))
     assert "p_pain differs in 1 of 40 rows" in found
 
 
@@ -173,6 +174,32 @@ def test_another_number_of_draws_moves_intervals_only_so_far(folders, entry, dif
     assert "params/published.yaml" in str(report)
 
 
+def test_coordinates_of_a_map_may_drift_and_what_they_are_of_may_not(folders):
+    for folder in folders:
+        ledger = read_json(folder / CHAPTER / "ledger.json")
+        ledger["figures"]["umap-class"] = ledger["figures"].pop("ladder")
+        about = "about 0.7" if folder == folders[0] else "about 0.8"
+        ledger["numbers"]["umap_overlap"] = {"value": about, "unit": "text"}
+        write_json(folder / CHAPTER / "ledger.json", ledger)
+    path = folders[0] / CHAPTER / "tables" / "ladder.csv"
+    moved = pd.read_csv(path).assign(value=[3.0, -2.0])
+    moved.to_csv(path, index=False)
+    report = verify.verify(folders[0], published=folders[1])
+    assert report.passed
+    assert "another processor" in str(report)
+    moved.assign(rung=["L0", "L4"]).to_csv(path, index=False)
+    assert len(differences(folders)) == 1
+
+
+def test_settings_in_a_table_are_held_by_their_numbers():
+    def table(C):
+        return pd.DataFrame({"params": [f'{{"C": {C}, "kernel": "rbf"}}']})
+
+    assert compare_tables(table("0.04296509486733454"), table("0.04296509486733453")) == []
+    assert len(compare_tables(table("0.5"), table("0.4"))) == 1
+    assert len(compare_tables(table("0.5").replace("rbf", "poly", regex=True), table("0.5"))) == 1
+
+
 def test_another_number_of_draws_excuses_no_other_outcome(folders):
     path = folders[0] / CHAPTER / "ledger.json"
     content = read_json(path)
@@ -198,7 +225,12 @@ def test_the_command_returns_what_was_found(folders, monkeypatch, capsys):
     monkeypatch.setattr(verify, "PUBLISHED", folders[1])
     monkeypatch.setattr(verify.verify, "__defaults__", (None, folders[1]))
     assert cli.main(["verify", str(folders[0])]) == 0
-    assert "verified: 0 differences" in capsys.readouterr().out
+    plain = capsys.readouterr().out
+    assert "verified: 0 differences" in plain
+    assert cli.main(["verify", str(folders[0]), "--verbose"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > len(plain.splitlines())
+    assert cli.main(["verify", str(folders[0]), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
     edit(folders, lambda t: t[t["infant"] != "i2"])
     assert cli.main(["verify", str(folders[0]), "--chapter", "9"]) == 1
     assert "NOT verified" in capsys.readouterr().out

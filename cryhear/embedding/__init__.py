@@ -11,6 +11,7 @@ Importing this package is cheap: a backend's own packages are imported when it i
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = [
     "Backend",
     "availability",
     "check_clips",
+    "fetch",
     "load",
 ]
 
@@ -55,6 +57,20 @@ def load(name: str, **options: Any) -> Backend:
         or the model is not what its representation says.
     """
     return _module(name).load(**options)
+
+
+def fetch(names: Iterable[str]) -> None:
+    """Have the weights of representations at hand before long work starts: found or downloaded.
+
+    Raises
+    ------
+    RepresentationError
+        A name is unknown, or its weights are out of reach, with the steps that get them.
+    """
+    for name in names:
+        module = _module(name)
+        if hasattr(module, "fetch"):  # the others have no weights
+            module.fetch()
 
 
 def availability() -> dict[str, tuple[bool, str]]:

@@ -78,6 +78,15 @@ def table(derived: Any) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def notes(derived: Any) -> str:
+    """What a reader must know about how the models were run, in sentences."""
+    said = derived.provenance.get("notes", {})
+    return (
+        " ".join(f"{CARDS[name].title}: {note}" for name, note in sorted(said.items()))
+        or "No model needed to be run in another way than its makers describe."
+    )
+
+
 def speed(clips: np.ndarray, names: Iterable[str] = REPRESENTATIONS) -> dict[str, Any]:
     """Which representations can run on this machine, and how many seconds a clip takes.
 

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
-from cryhear import audio, preprocess
+from cryhear import audio, preprocess, progress
 from cryhear.embedding.base import SAMPLE_RATE, Backend
 from cryhear.embedding.store import Store
 from cryhear.errors import CryhearError, RepresentationError
@@ -52,7 +51,6 @@ def embed_recordings(
     backend: Backend,
     settings: Any,
     store: Store,
-    progress: bool = True,
     transform: Transform | None = None,
     denoised: Transform | None = None,
     limit_s: float = 600.0,
@@ -69,8 +67,6 @@ def embed_recordings(
         How a recording becomes clips.
     store : Store
         Filled a batch at a time, so a run that was killed goes on where it stopped.
-    progress : bool
-        Show a bar, one step a recording.
     transform : callable, optional
         ``transform(samples, recording) -> samples``, float32 at 16 kHz, between decoding and
         preprocessing: perturbations. Keep their embeddings in a store of their own, by the `tag`
@@ -98,7 +94,7 @@ def embed_recordings(
 
     failures: list[Failure] = []
     batches = _batches(wanted, prepare, store.keys(), backend.batch_size)
-    with tqdm(total=len(wanted), unit="recording", disable=not progress, desc=backend.name) as bar:
+    with progress.bar(total=len(wanted), unit="recording", desc=backend.name) as bar:
         for batch in _ahead(batches, _WAITING):
             failures += batch.failures
             failures += _embed(batch, backend, store)

@@ -75,6 +75,12 @@ def load(path: str | os.PathLike[str] | None = None, num_threads: int | None = N
     return HeAR(path, num_threads)
 
 
+def fetch() -> None:
+    """Find or download the weights, without loading TensorFlow."""
+    need_package("tensorflow", "hear", RELEASE.name)
+    weights.folder_of(RELEASE)
+
+
 def available() -> tuple[bool, str]:
     """Whether TensorFlow and the weights are at hand."""
     return weights.available(RELEASE)

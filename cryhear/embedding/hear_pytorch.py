@@ -44,8 +44,7 @@ class HeARPyTorch(BaseBackend):
         num_threads: int | None = None,
         device: str | None = None,
     ) -> None:
-        for package in ("torch", "transformers"):
-            need_package(package, "hear-pytorch", self.name)
+        _need_packages()
         folder = weights.folder_of(RELEASE, path)
         self.version = f"{weights.content_version(folder, list(RELEASE.required))}-{FRONT_END}"
         import torch
@@ -75,9 +74,20 @@ def load(
     return HeARPyTorch(path, num_threads, device)
 
 
+def fetch() -> None:
+    """Find or download the weights, without loading PyTorch."""
+    _need_packages()
+    weights.folder_of(RELEASE)
+
+
 def available() -> tuple[bool, str]:
     """Whether transformers and the weights are at hand."""
     return weights.available(RELEASE)
+
+
+def _need_packages() -> None:
+    for package in ("torch", "transformers"):
+        need_package(package, "hear-pytorch", RELEASE.name)
 
 
 def _vit(folder: Path) -> Any:

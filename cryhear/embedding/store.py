@@ -7,6 +7,7 @@ loses at most the batch at hand, and several processes may add at once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -19,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from cryhear.embedding.base import Backend
-from cryhear.errors import DamagedArtefactError, RepresentationError
-from cryhear.files import read_table, read_vectors, write_json, write_vectors
+from cryhear.errors import CryhearError, DamagedArtefactError, RepresentationError
+from cryhear.files import join_vectors, read_table, read_vectors, write_json, write_vectors
 
 KEYS = ["recording", "start_sample"]
 """What identifies a clip: the recording's short hash, and its first sample at 16 kHz."""
@@ -83,13 +84,7 @@ class Store:
 
     def keys(self) -> pd.DataFrame:
         """Every clip in the store: `recording`, `start_sample`, sorted, and `n_clips`."""
-        tables = self._each(lambda part: read_table(part, columns=[*KEYS, _CLIPS]))
-        return _without_duplicates(_stacked(tables))[0]
-
-    def missing(self, keys: pd.DataFrame) -> pd.DataFrame:
-        """Rows of `keys` (columns `recording`, `start_sample`) that are not in the store."""
-        have = pd.MultiIndex.from_frame(self.keys()[KEYS])
-        return keys[~pd.MultiIndex.from_frame(keys[KEYS]).isin(have)]
+        return _without_duplicates(_stacked(self._each(_read_keys)))[0]
 
     def add(self, keys: pd.DataFrame, vectors: np.ndarray) -> None:
         """Add one batch as a part of its own.
@@ -142,10 +137,15 @@ class Store:
         if len(parts) < 2:
             return
         try:
-            keys, vectors = self._joined([self._one(read_vectors, part) for part in parts])
+            keys = [self._one(_read_keys, part) for part in parts]
+            places = _without_duplicates(_stacked(keys))[1]
+            kept = np.zeros(sum(map(len, keys)), dtype=bool)
+            kept[places] = True
+            ends = np.cumsum([len(table) for table in keys])
+            # A part at a time, so that the memory it takes does not grow with the store.
+            join_vectors(self._new_part(), parts, np.split(kept, ends[:-1]))
         except FileNotFoundError:
             return  # another process is consolidating
-        write_vectors(self._new_part(), keys, vectors)
         for part in parts:
             part.unlink(missing_ok=True)
 
@@ -185,24 +185,17 @@ class Store:
         return self.folder / f"part-{uuid.uuid4().hex}.parquet"
 
 
-def pool(keys: pd.DataFrame, vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Mean of each recording's clip vectors.
+def count_clips(folder: str | Path) -> int:
+    """How many clips the stores below `folder` hold; a store with a damaged part counts as empty."""
+    total = 0
+    for store in {part.parent for part in Path(folder).rglob(_PATTERN)}:
+        with contextlib.suppress(CryhearError):  # for whoever reads the vectors to tell
+            total += len(Store.at(store).keys())
+    return total
 
-    Parameters
-    ----------
-    keys : pandas.DataFrame, n rows, with a column `recording`
-    vectors : numpy.ndarray, shape (n, d), float32
 
-    Returns
-    -------
-    recordings : list of str, sorted
-    means : numpy.ndarray, shape (len(recordings), d), float32
-    """
-    codes, names = pd.factorize(keys["recording"], sort=True)
-    sums = np.zeros((len(names), vectors.shape[1]), dtype=np.float64)
-    np.add.at(sums, codes, vectors)
-    counts = np.bincount(codes, minlength=len(names))[:, None]
-    return [str(name) for name in names], (sums / counts).astype(np.float32)
+def _read_keys(part: Path) -> pd.DataFrame:
+    return read_table(part, columns=[*KEYS, _CLIPS])
 
 
 def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -121,6 +121,11 @@ def load(path: str | os.PathLike[str] | None = None, num_threads: int = 1) -> YA
     return YAMNet(path, num_threads)
 
 
+def fetch() -> None:
+    """Find or download the weights."""
+    model_file()
+
+
 def available() -> tuple[bool, str]:
     """Whether LiteRT and the weights are at hand."""
     if find_spec("ai_edge_litert") is None:

@@ -14,7 +14,7 @@ _ROOMS = ("data", "signal", "embedding", "scores", "calibration", "audit", "sens
 
 
 def __getattr__(name: str) -> Any:
-    if name in (*_ROOMS, "style", "plots"):
+    if name in (*_ROOMS, "style", "plots", "words"):
         return import_module(f"cryhear.figures.{name}")
     drawn = _drawn()
     if name in drawn:

@@ -10,7 +10,6 @@ from matplotlib.patches import Patch
 from cryhear.figures.style import (
     ACCENT,
     CHANCE,
-    INK,
     chance_line,
     drawn,
     errors,
@@ -18,6 +17,7 @@ from cryhear.figures.style import (
     handles_below,
     legend,
     marks,
+    matrix,
     name_of,
     new,
     parts_of,
@@ -79,6 +79,7 @@ def confidence(table: pd.DataFrame) -> Figure:
             box.set(facecolor=style["color"])
         for box in wrong_bars:
             box.set(facecolor="#BDBDBD", hatch="xxx")
+        axes.yaxis.get_major_locator().set_params(integer=True)
         axes.set_title(f"{name_of(label)}: {len(right):,} right, {len(wrong):,} wrong", loc="left")
     handles = [Patch(facecolor="#4D4D4D"), Patch(facecolor="#BDBDBD", hatch="xxx")]
     handles_below(figure, handles, ["right (class colour)", "wrong, stacked on it"])
@@ -190,19 +191,14 @@ def confusion(table: pd.DataFrame, panel: str) -> Figure:
             cells[what].unstack().reindex(index=labels, columns=labels).to_numpy(float)
             for what in ("share", "n")
         )
-        image = axes.imshow(share, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-        for (row, column), value in np.ndenumerate(share):
-            count = n[row, column]
-            text = "none" if np.isnan(value) else f"{count:,.{int(count % 1 > 0)}f}\n{value:.0%}"
-            color = "white" if value > 0.5 else INK
-            axes.text(column, row, text, ha="center", va="center", color=color)
-        names = [name_of(label) for label in labels]
-        axes.set_xticks(range(len(labels)), names)
-        axes.set_yticks(range(len(labels)), names)
-        axes.tick_params(length=0)
+        texts = [
+            "none" if np.isnan(value) else f"{count:,.{int(count % 1 > 0)}f}\n{value:.0%}"
+            for value, count in zip(share.flat, n.flat, strict=True)
+        ]
+        cells_drawn = matrix(axes, share, texts, [name_of(label) for label in labels])
         axes.set(ylabel="True class", title=f"{name_of(one)} (n = {n.sum():,.0f})")
     grid[-1, 0].set_xlabel("Predicted class")
-    figure.colorbar(image, ax=list(grid.flat), label="Share of the true class", aspect=30)
+    figure.colorbar(cells_drawn, ax=list(grid.flat), label="Share of the true class", aspect=30)
     return figure
 
 

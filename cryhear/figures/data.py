@@ -15,6 +15,7 @@ from cryhear.figures.style import (
     fill,
     groups_of,
     legend,
+    matrix,
     name_of,
     new,
     style_of,
@@ -234,12 +235,9 @@ def split_proof(table: pd.DataFrame) -> Figure:
             shared[a, b] = shared[b, a] = row["shared_infants"]
         diagonal = np.eye(len(parts), dtype=bool)
         leak = (shared > 0) & ~diagonal
-        axes.imshow(leak * 0.5 + diagonal * 0.12, cmap="Greys", vmin=0, vmax=1, aspect="auto")
-        for (row, column), n in np.ndenumerate(shared):
-            weight = "bold" if leak[row, column] else "normal"
-            axes.text(column, row, f"{n:,}", ha="center", va="center", weight=weight)
-        axes.set_xticks(range(len(parts)), map(name_of, parts))
-        axes.set_yticks(range(len(parts)), map(name_of, parts))
+        texts = [f"{n:,}" for n in shared.flat]
+        matrix(axes, leak * 0.5 + diagonal * 0.12, texts, [name_of(part) for part in parts])
+        for text, bold in zip(axes.texts, leak.flat, strict=True):
+            text.set_weight("bold" if bold else "normal")
         axes.set_title(f"Infants in both parts, split dealt by {name_of(unit)}")
-        axes.tick_params(length=0)
     return figure

@@ -82,7 +82,9 @@ def search(table: pd.DataFrame, x_label: str) -> Figure:
     return figure
 
 
-@drawn("epoch", "train_loss", "valid_loss", "train_acc", "valid_acc", "lr", "best")
+@drawn(
+    "epoch", "train_loss", "valid_loss", "train_acc", "valid_acc", "valid_majority", "lr", "best"
+)
 def learning_curves(table: pd.DataFrame) -> Figure:
     """Training history: accuracy, loss and learning rate by epoch.
 
@@ -90,7 +92,8 @@ def learning_curves(table: pd.DataFrame) -> Figure:
     ----------
     table : pandas.DataFrame
         What `cryhear.mlp.history` returns: ``epoch`` (from 1), ``train_acc``, ``valid_acc``,
-        ``train_loss``, ``valid_loss``, ``lr`` and ``best`` (bool: these weights were kept).
+        ``train_loss``, ``valid_loss``, ``lr`` and ``best`` (bool: these weights were kept); and
+        ``valid_majority``, the validation accuracy of always naming the commonest class.
     """
     figure, grid = new(3, 1, height=5.4, sharex=True)
     for axes, what, name in zip(grid, ("acc", "loss"), ("Accuracy", "Loss (nats)"), strict=False):
@@ -98,6 +101,7 @@ def learning_curves(table: pd.DataFrame) -> Figure:
             axes.plot(table["epoch"], table[f"{part[:5]}_{what}"], color=style["color"],
                       linestyle=style["linestyle"], label=part)  # fmt: skip
         axes.set_ylabel(name)
+    chance_line(grid[0], table["valid_majority"].iloc[0], label="validation majority rate")
     grid[2].plot(table["epoch"], table["lr"], color=INK)
     grid[2].set(ylabel="Learning rate", xlabel="Epoch")
     grid[2].xaxis.get_major_locator().set_params(integer=True)
@@ -204,7 +208,8 @@ def _area(areas: pd.DataFrame, label: str, name: str) -> str:
     if rows.empty:
         return ""
     row = rows.iloc[0]
-    return f", {name} {row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    ends = "" if np.isnan(row["low"]) else f" ({row['low']:.2f} to {row['high']:.2f})"
+    return f", {name} {row['value']:.2f}{ends}"
 
 
 @drawn("label", "metric", "value")

@@ -18,13 +18,18 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.cbook import open_file_cm
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
 from cryhear.errors import EvaluationError
 from cryhear.labels import CLASSES
+
+DARK = 0.62
+"""Shade of a grey cell, 0 (white) to 1, from which white text has more contrast than black."""
 
 CLASS_STYLE: dict[str, dict[str, str]] = {
     "pain": {"color": "#D55E00", "marker": "o", "linestyle": "-", "hatch": ""},
@@ -63,6 +68,9 @@ NAMES = {
     "logmel": "log-mel",
     "svm_rbf": "SVM (RBF)",
     "mlp": "MLP",
+    "f1": "F1",
+    "oof": "out of fold",
+    "oof_copies": "copies, out of fold",
 }
 """How names of the study's tables are written in figures, where it is not as they are."""
 
@@ -72,6 +80,9 @@ ACCENT = "#B85C9E"
 
 WIDTH = 6.4
 """Width of a figure in inches: one column, so that 9 pt text survives a phone."""
+
+ROW_GAP = 0.06
+"""Space between rows of panels, as a share of a panel's height."""
 
 RC: Any = {
     "font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10,
@@ -167,7 +178,9 @@ def require(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
 
 def new(rows: int = 1, columns: int = 1, height: float = 4.0, **options: Any) -> tuple[Figure, Any]:
     """A white figure of the book's width and its axes (one, or an array of them)."""
-    figure = StudyFigure(figsize=(WIDTH, height), layout="constrained")
+    # A panel's title must stand nearer to it than to the ticks of the panel above.
+    layout = ConstrainedLayoutEngine(hspace=ROW_GAP)
+    figure = StudyFigure(figsize=(WIDTH, height), layout=layout)
     return figure, figure.subplots(rows, columns, **options)
 
 
@@ -223,6 +236,22 @@ def chance_line(axes: Axes, value: float | None, across: str = "y", label: str =
     if value is not None:
         line = axes.axhline if across == "y" else axes.axvline
         line(value, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2, zorder=1, label=label)
+
+
+def matrix(axes: Axes, shade: np.ndarray, texts: Sequence[str], names: Sequence[str]) -> Collection:
+    """Square of grey cells with a text in each, row by row; `shade` is 0 (white) to 1, or NaN."""
+    import seaborn  # brings pyplot along, which no other figure needs
+
+    seaborn.heatmap(
+        np.nan_to_num(shade), annot=np.reshape(texts, shade.shape), fmt="", cmap="Greys",
+        vmin=0, vmax=1, cbar=False, xticklabels=names, yticklabels=names, ax=axes,
+    )  # fmt: skip
+    for text, value in zip(axes.texts, shade.flat, strict=True):
+        # seaborn turns to white already on a middle grey, where black is easier to read.
+        text.set_color("white" if value > DARK else INK)
+    axes.tick_params(length=0)
+    axes.tick_params(axis="y", labelrotation=0)
+    return axes.collections[0]
 
 
 def errors(rows: pd.DataFrame) -> np.ndarray | None:

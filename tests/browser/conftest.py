@@ -16,8 +16,6 @@ BUILT = "CRYHEAR_BOOK"
 @pytest.fixture(scope="module")
 def html(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the book's pages."""
-    if not list((report.ROOT / "book" / "chapters").glob("*.ipynb")):
-        pytest.skip("nothing has been published here yet: `make publish` does")
     given = os.environ.get(BUILT)
     return Path(given).resolve() if given else report.build(tmp_path_factory.mktemp("book"))
 

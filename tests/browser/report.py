@@ -24,6 +24,9 @@ from cryhear import printing
 
 ROOT = Path(__file__).resolve().parents[2]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDTHS = (PHONE["width"], 1000, 1200)
+"""Widths at which a page is asked for what sticks out: a phone's, and those where the margins come and go."""
+
 PAGE_BYTES, SHARED_BYTES, PAINT_MS = 1_000_000, 4_000_000, 1_000
 """What a page and its pictures may weigh, what all pages share, and when the first text should stand."""
 
@@ -74,7 +77,8 @@ class Visit:
 
     name: str
     paint_ms: float = 0.0
-    width_on_phone: int = 0
+    sideways: list[int] = field(default_factory=list)
+    """Widths of `WIDTHS` at which the page scrolls sideways."""
     headings: list[int] = field(default_factory=list)
     without_alt: list[str] = field(default_factory=list)
     broken_images: list[str] = field(default_factory=list)
@@ -161,8 +165,10 @@ def visit(page: Any, path: Path) -> Visit:
     seen.faults = page.evaluate(AXE) + page.evaluate(CONTRAST)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     seen.faults += page.evaluate(CONTRAST)
-    page.set_viewport_size(PHONE)
-    seen.width_on_phone = page.evaluate("document.documentElement.scrollWidth")
+    for width in WIDTHS:
+        page.set_viewport_size({**DESKTOP, "width": width})
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            seen.sideways.append(width)
     seen.asked, seen.said = list(page.asked), list(page.said)
     return seen
 
@@ -270,7 +276,7 @@ def _print(
     by_impact = Counter(fault[0] for seen in visits for fault in seen.faults)
     late = [seen.name for seen in visits if seen.paint_ms > PAINT_MS]
     heaviest = max(own, key=lambda name: own[name])
-    wide = [seen.name for seen in visits if seen.width_on_phone > PHONE["width"]]
+    wide = [f"{seen.name} at {seen.sideways}" for seen in visits if seen.sideways]
     asked = sum(len(seen.asked) for seen in visits)
     said = sum(len(seen.said) for seen in visits)
     print(f"pages visited           {len(visits)}")
@@ -284,7 +290,7 @@ def _print(
     print(
         f"first paint, latest     {max(s.paint_ms for s in visits):.0f} ms; late: {late or 'none'}"
     )
-    print(f"sideways on a phone     {wide or 'none'}")
+    print(f"scroll sideways         {wide or 'none'}; asked at {', '.join(map(str, WIDTHS))}")
     print(f"requests to hosts       {asked}")
     print(f"console errors          {said}")
     heavy = own[heaviest] > PAGE_BYTES or shared > SHARED_BYTES

@@ -57,9 +57,7 @@ def corpus(folder, seconds) -> pd.DataFrame:
 
 def run(recordings, backend, folder, **options):
     store = Store(folder, backend, preprocess_key(SETTINGS))
-    failures = extract.embed_recordings(
-        recordings, backend, SETTINGS, store, progress=False, **options
-    )
+    failures = extract.embed_recordings(recordings, backend, SETTINGS, store, **options)
     return failures, store
 
 

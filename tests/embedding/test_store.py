@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cryhear.embedding.store import Store, pool, preprocess_key
+from cryhear.embedding.store import Store, count_clips, preprocess_key
 from cryhear.errors import RepresentationError
+from cryhear.files import read_vectors
 
 BACKEND = SimpleNamespace(name="fake", version="1/α", dimension=3, note="")
 
@@ -38,7 +39,6 @@ def test_an_empty_store(store):
     assert list(keys) == ["recording", "start_sample"]
     assert vectors.shape == (0, 3)
     assert store.complete() == set()
-    assert len(store.missing(rows(("a", 0)))) == 1
     assert not store.folder.exists()  # reading makes nothing
 
 
@@ -48,8 +48,20 @@ def test_rows_come_back_sorted_once_each(store):
     keys, vectors = store.read()
     assert list(keys.itertuples(index=False, name=None)) == [("a", 0), ("a", 28_800), ("b", 0)]
     np.testing.assert_array_equal(vectors, vectors_of(keys))
-    asked = rows(("a", 0), ("c", 0))
-    assert store.missing(asked)["recording"].tolist() == ["c"]
+
+
+def test_clips_are_counted_over_all_stores_below_a_folder(store, tmp_path):
+    assert count_clips(tmp_path) == 0
+    other = Store(tmp_path, BACKEND, "def")
+    for each, keys in (
+        (store, rows(("a", 0), ("b", 0))),
+        (store, rows(("a", 0))),
+        (other, rows(("a", 0))),
+    ):
+        each.add(keys, vectors_of(keys))
+    assert count_clips(tmp_path) == 3
+    next(other.folder.glob("part-*.parquet")).write_bytes(b"cut short")
+    assert count_clips(tmp_path) == 2
 
 
 def test_a_recording_is_complete_with_its_last_clip(store):
@@ -69,6 +81,20 @@ def test_consolidating_keeps_every_row(store):
     after = store.read()
     pd.testing.assert_frame_equal(before[0], after[0])
     np.testing.assert_array_equal(before[1], after[1])
+
+
+def test_consolidating_keeps_a_clip_once_with_its_fullest_count(store):
+    for count, value in ((0, 1.0), (2, 2.0), (0, 3.0)):
+        keys = rows(("a", 0), n_clips=count)
+        store.add(keys, np.full((1, 3), value, np.float32))
+    store.add(rows(("b", 0)), np.zeros((1, 3), np.float32))
+    before = store.keys(), store.read()[1]
+    store.consolidate()
+    keys, vectors = read_vectors(store.parts()[0])
+    assert len(keys) == len(vectors) == 2
+    pd.testing.assert_frame_equal(store.keys(), before[0])
+    np.testing.assert_array_equal(store.read()[1], before[1])
+    assert store.read()[1][0].tolist() == [2.0, 2.0, 2.0]
 
 
 def test_half_written_files_are_ignored(store):
@@ -139,11 +165,3 @@ def test_two_processes_may_add_at_once(tmp_path):
     ).read()
     assert keys["recording"].value_counts().to_dict() == {"a": 20, "b": 20, "shared": 20}
     np.testing.assert_array_equal(vectors[:, 0], keys["start_sample"])
-
-
-def test_pooling_is_the_mean_of_each_recordings_clips():
-    keys = rows(("b", 0), ("a", 0), ("b", 1))
-    names, means = pool(keys, np.array([[1, 10], [5, 50], [3, 30]], np.float32))
-    assert names == ["a", "b"]
-    np.testing.assert_array_equal(means, np.array([[5, 50], [2, 20]], np.float32))
-    assert means.dtype == np.float32

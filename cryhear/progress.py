@@ -1,0 +1,40 @@
+"""What a command tells while it works: lines and bars, as much as it was asked for.
+
+The library tells through the logger ``cryhear``: what was done at level INFO, how at DEBUG. Used from
+Python it is silent unless its user says otherwise, as libraries are.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+LOG = logging.getLogger("cryhear")
+
+
+class _Line(logging.StreamHandler):
+    """Prints a message as a line on what is standard output at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), file=sys.stdout, flush=True)
+
+
+def tell(quiet: bool = False, verbose: bool = False) -> None:
+    """Print what is told from now on: nothing, what was done, or how as well."""
+    LOG.handlers = [_Line()]
+    LOG.propagate = False
+    LOG.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+def aside(text: str) -> None:
+    """Print a line on standard error, beside results on standard output, unless told to be quiet."""
+    if LOG.level <= logging.INFO:
+        print(text, file=sys.stderr, flush=True)
+
+
+def bar(iterable: Any = None, **settings: Any) -> Any:
+    """A tqdm bar, on a terminal, for a command that tells what was done and not how."""
+    from tqdm import tqdm
+
+    return tqdm(iterable, disable=None if LOG.level == logging.INFO else True, **settings)
