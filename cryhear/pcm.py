@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
@@ -29,6 +31,22 @@ _EXTENSIBLE = 0xFFFE
 
 Read = Callable[[int], bytes]
 """Gives exactly that many bytes, or fewer where the stream ends."""
+
+
+def standard_input() -> BinaryIO:
+    """Standard input as bytes.
+
+    Raises
+    ------
+    AudioError
+        It is closed.
+    """
+    # Python has none where it was started without one.
+    if sys.stdin is None or sys.stdin.closed:
+        raise AudioError(
+            "standard input is closed; pipe sound into the command, as in cryhear listen - < cry.wav"
+        )
+    return sys.stdin.buffer
 
 
 @dataclass(frozen=True)

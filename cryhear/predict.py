@@ -17,7 +17,6 @@ import csv
 import io
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -27,11 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from cryhear import audio, bundle, folders, gate
+from cryhear import audio, bundle, folders, gate, progress
 from cryhear.card import number
 from cryhear.decision import Clip, Cutter, Judge, Recording
 from cryhear.errors import AudioError, BundleError, CryhearError
 from cryhear.folders import printable
+from cryhear.pcm import standard_input
 
 BUNDLE = Path("results/default/model")
 """Where the default study leaves its model."""
@@ -109,10 +109,9 @@ def _first_use() -> None:
             f"no model in {BUNDLE}, and no {STUDY} to train one from; expected to be in a clone of the "
             "repository. Go there, or name a model's folder with --bundle"
         )
-    print(
-        f"No model yet: training the default study's once, into {BUNDLE} (under a minute) ...",
-        file=sys.stderr, flush=True,
-    )  # fmt: skip
+    progress.aside(
+        f"No model yet: training the default study's once, into {BUNDLE} (under a minute) ..."
+    )
     from cryhear import train
 
     bundle.write(train.train(train.study_of(STUDY)), BUNDLE)
@@ -211,7 +210,7 @@ def _below(folder: str) -> list[tuple[str, str]]:
 def _from_stdin(judge: Judge) -> Result:
     """Decide about a file on standard input; decoders seek, so it is kept aside meanwhile."""
     with tempfile.NamedTemporaryFile(prefix="cryhear-", suffix=".audio") as aside:
-        source = sys.stdin.buffer
+        source = standard_input()
         while (size := aside.tell()) <= LARGEST_STDIN and (block := source.read(1 << 16)):
             aside.write(block)
         if size > LARGEST_STDIN:

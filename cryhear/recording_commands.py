@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from cryhear.errors import ParameterError
+from cryhear.progress import LOG, aside
 
 PARTIAL = 3
 """Exit code when the rest was done but some recordings could not be used."""
 
 GATES = ("auto", "yamnet", "logmel", "none")
 ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
+"""As `cryhear.gate.CHOICES` and `cryhear.pcm.ENCODINGS`, whose rooms load NumPy: no reason for
+`--help` to wait."""
+
 RATE, CHANNELS = 16_000, 1
 """What raw sound is taken for where nothing is said."""
 
-CODES = (
-    "Exit codes: 0 done; 1 an error the message explains; 2 a wrong command line; 3 done, but some "
-    "recordings could not be used (listed at the end); 130 interrupted."
-)
-
-Add = Callable[[Any, str, Any, str, str], argparse.ArgumentParser]
+Add = Callable[..., argparse.ArgumentParser]
+CLIPS = "show what was measured of each clip"
 
 
 def add(commands: Any, command_of: Add) -> None:
@@ -32,6 +32,7 @@ def add(commands: Any, command_of: Add) -> None:
     command = command_of(
         commands, "train", _train, "train the model for new recordings and judge it by infants it has "
         "not heard", "cryhear train --representation logmel --out results/default/model",
+        verbose="print how it was measured",
     )  # fmt: skip
     command.add_argument("--representation", help="default: logmel where the study has it")
     command.add_argument("--params", type=Path, default=Path("params/default.yaml"), help="a study")
@@ -39,25 +40,27 @@ def add(commands: Any, command_of: Add) -> None:
     command.add_argument(
         "--out", type=Path, default=Path("results/default/model"), help="the bundle"
     )
-    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
     _predict_arguments(
         command_of(
             commands, "predict", _predict, "say what a trained model answers to recordings, or why it "
             "does not", "cryhear predict cry.wav folder/ --json",
+            "leave out the clips, the bar and the note", CLIPS,
         )
     )  # fmt: skip
     _listen_arguments(
         command_of(
             commands, "listen", _listen, "decide about sound as it comes, every two seconds",
             "arecord -q -f S16_LE -r 16000 -c 1 -t raw | cryhear listen - --format s16le",
+            "leave out the summary and the note", CLIPS,
         )
     )  # fmt: skip
     command_of(
-        commands, "doctor", _doctor, "say what is installed and what can run", "cryhear doctor"
-    )
+        commands, "doctor", _doctor, "say what is installed and what can run", "cryhear doctor",
+        "print only what is missing", "say also where everything lies",
+    )  # fmt: skip
 
 
-def _judge_arguments(command: argparse.ArgumentParser, quiet: str) -> None:
+def _judge_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--bundle", type=Path, help="the model; default: results/default/model, trained if missing"
     )
@@ -65,10 +68,6 @@ def _judge_arguments(command: argparse.ArgumentParser, quiet: str) -> None:
         "--gate", choices=GATES, default="auto", help="what refuses sounds that are no cry; auto: YAMNet "
         "where its file is at hand, else the shipped one",
     )  # fmt: skip
-    loud = command.add_mutually_exclusive_group()
-    loud.add_argument("--quiet", action="store_true", help=quiet)
-    loud.add_argument("--verbose", action="store_true", help="show what was measured of each clip")
-    command.epilog = f"{command.epilog} -- {CODES}"
 
 
 def _predict_arguments(command: argparse.ArgumentParser) -> None:
@@ -78,7 +77,7 @@ def _predict_arguments(command: argparse.ArgumentParser) -> None:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a list of objects")
     form.add_argument("--csv", action="store_true", help="a row a recording and a row a clip")
-    _judge_arguments(command, "leave out the clips, the bar and the note")
+    _judge_arguments(command)
 
 
 def _listen_arguments(command: argparse.ArgumentParser) -> None:
@@ -90,7 +89,7 @@ def _listen_arguments(command: argparse.ArgumentParser) -> None:
         "--hop", type=float, help="s between clips, above 0 to 2; default as trained"
     )
     command.add_argument("--json", action="store_true", help="one object a line")
-    _judge_arguments(command, "leave out the summary and the note")
+    _judge_arguments(command)
 
 
 def _train(given: argparse.Namespace) -> int:
@@ -98,8 +97,8 @@ def _train(given: argparse.Namespace) -> int:
 
     made = train.train(train.study_of(given.params, given.derived), given.representation)
     bundle.write(made, given.out)
-    if not given.quiet:
-        print(f"{given.out}: {made.card['name']}. {predict.standing_note(made.card)}")
+    LOG.info("%s: %s. %s", given.out, made.card["name"], predict.standing_note(made.card))
+    LOG.debug("%s", json.dumps(made.card["performance"], indent=1))
     return 0
 
 
@@ -125,8 +124,7 @@ def _predict(given: argparse.Namespace) -> int:
     _write(lines)
     for result in failed:
         print(predict.as_text(result), file=sys.stderr)
-    if not given.quiet:
-        print(note, file=sys.stderr)
+    aside(note)
     return PARTIAL if failed else 0
 
 
@@ -147,14 +145,14 @@ def _write(lines: Generator[str, None, None]) -> None:
 
 
 def _listen(given: argparse.Namespace) -> int:
-    from cryhear import predict, stream
+    from cryhear import pcm, predict, stream
 
     form = _raw(given)
     judge = predict.load(given.bundle, given.gate)
     note = predict.standing_note(judge.bundle.card)
     listener = stream.Listener(judge, given.hop, _told)
     if given.source == predict.STDIN:
-        decisions = stream.of_input(sys.stdin.buffer, listener, form)
+        decisions = stream.of_input(pcm.standard_input(), listener, form)
     else:
         decisions = stream.of_file(given.source, listener)
     try:
@@ -164,8 +162,8 @@ def _listen(given: argparse.Namespace) -> int:
             else:
                 print(predict.clip_line(clip, given.verbose), flush=True)
     finally:
-        if not given.quiet and listener.heard_s:
-            print(listener.summary(), note, sep="\n", file=sys.stderr)
+        if listener.heard_s:
+            aside(f"{listener.summary()}\n{note}")
     return 0
 
 
@@ -191,5 +189,5 @@ def _told(event: Any) -> None:
 def _doctor(given: argparse.Namespace) -> int:
     from cryhear import doctor
 
-    print(doctor.report())
+    print(doctor.report(lacking_only=given.quiet, places=given.verbose))
     return 0

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -202,8 +203,14 @@ def of_input(
     AudioError
         There is no WAV header, or no sound.
     """
-    incoming = _Incoming(source, listener, stall_s)
-    form = form or wav_header(incoming.read)
+    with closing(_Incoming(source, listener, stall_s)) as incoming:
+        yield from _heard(incoming, listener, form or wav_header(incoming.read))
+    if not listener.heard_s:
+        raise AudioError("standard input held no sound; check what writes the stream")
+
+
+def _heard(incoming: _Incoming, listener: Listener, form: Format) -> Iterator[tuple[Clip, float]]:
+    """The decisions on what comes in, to its end."""
     mono, left = audio.Mono(form.rate), form.length
     size = max(1, round(BLOCK_S * form.rate)) * form.width
     while left is None or left > 0:
@@ -217,29 +224,34 @@ def of_input(
         yield from listener.push(mono.push(listener.sound(form.samples(data[:whole]))))
     yield from listener.push(mono.push(np.zeros((0, form.channels), np.float32), last=True))
     yield from listener.finish()
-    if not listener.heard_s:
-        raise AudioError("standard input held no sound; check what writes the stream")
 
 
 class _Incoming:
     """Bytes from a thread of their own, so that a writer that stalls is noticed while it does."""
 
     def __init__(self, source: BinaryIO, listener: Listener, stall_s: float) -> None:
-        self._source, self._listener, self._stall_s = source, listener, stall_s
+        self._listener, self._stall_s = listener, stall_s
         self._blocks: queue.Queue[bytes] = queue.Queue(QUEUED)
         self._held = bytearray()
-        self._ended = False
+        self._ended = self._closed = False
+        # A descriptor of its own: the number of the caller's may be another file's by the next read.
+        self._descriptor = os.dup(source.fileno())
         threading.Thread(target=self._pump, daemon=True).start()
 
     def _pump(self) -> None:
-        try:
+        with open(self._descriptor, "rb", buffering=0) as source, suppress(OSError):
             # What there is, not what was asked for: a slow writer's bytes must not wait for more.
-            descriptor = self._source.fileno()
-            while block := os.read(descriptor, 1 << 16):
+            # A stream that breaks has ended.
+            while not self._closed and (block := source.read(1 << 16)):
                 self._blocks.put(block)
-        except (OSError, ValueError):
-            pass  # a stream that breaks has ended
         self._blocks.put(b"")
+
+    def close(self) -> None:
+        """Take no more: a writer that goes on is told so by its pipe."""
+        self._closed = True
+        with suppress(queue.Empty):
+            while True:  # what waits for room in the queue
+                self._blocks.get_nowait()
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import select
 import struct
 import threading
 import time
@@ -207,6 +208,24 @@ def test_no_sound_is_an_error():
     for data, form in ((wav(np.zeros(0)), None), (b"", pcm.Format("s16le", RATE, 1)), (b"", None)):
         with pytest.raises(AudioError, match="standard input"):
             events(Deaf(), data, form)
+
+
+def test_a_stream_that_is_left_takes_no_other_s_bytes_and_its_writer_is_told():
+    (out, into), (mine, other) = os.pipe(), os.pipe()
+    os.write(into, b"no header at all")
+    with open(out, "rb") as source, pytest.raises(AudioError, match="WAV header"):
+        list(stream.of_input(source, stream.Listener(Deaf())))
+    os.dup2(mine, out)  # the number that was closed is given again
+    os.write(into, b"more")  # wakes a reader that waited
+    time.sleep(0.1)
+    with pytest.raises(BrokenPipeError):
+        os.write(into, b"to nobody")
+    os.write(other, b"for another")
+    time.sleep(0.1)
+    assert select.select([out], [], [], 0)[0], "the stream that was left has read it"
+    assert os.read(out, 100) == b"for another"
+    for descriptor in (into, out, mine, other):
+        os.close(descriptor)
 
 
 def test_too_short_a_sound_is_heard_and_not_answered():
