@@ -117,7 +117,7 @@ def test_a_summary_names_steps_as_the_snakefile_does(
     )
     dry = [sys.executable, "-m", "snakemake", "book", "-n", "--config", "params=params/own.yaml"]
     done = subprocess.run(
-        dry, cwd=project, env=toy.environment(project), capture_output=True, text=True, timeout=60
+        dry, cwd=project, env=toy.environment(project), capture_output=True, text=True, timeout=400
     )
     named = set(re.findall(r"^Job \d+: (.+)", done.stdout + done.stderr, re.M))
     monkeypatch.chdir(project)
@@ -157,7 +157,7 @@ def test_snakemake_alone_refuses_a_wrong_parameter(project: Path) -> None:
     command = [sys.executable, "-m", "snakemake", "-c1", "-n", "--config", "params=params/toy.yaml"]
     done = subprocess.run(
         [*command, "exploration={neighbors: 3}"], cwd=project, env=toy.environment(project),
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert done.returncode != 0
     assert "did you mean 'neighbours'" in done.stdout + done.stderr
@@ -171,7 +171,7 @@ def test_a_killed_run_goes_on_where_it_stopped(project: Path) -> None:
     )  # fmt: skip
     notebook = project / "results/toy/04_exploration/notebook.ipynb"
     ledger = notebook.with_name("ledger.json")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 400
     while ledger.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert run(project).stderr.count("is being made by another process") == 1
