@@ -158,23 +158,21 @@ def pieces(sound: Iterable[np.ndarray], judge: Judge, name: str = "") -> Result:
     return Result(name, decided, whole.clips, time.perf_counter() - started)
 
 
-def each(paths: Iterable[str], judge: Judge, progress: bool = True) -> Iterator[Result]:
+def each(paths: Iterable[str], judge: Judge) -> Iterator[Result]:
     """Decide about recordings one by one; one that cannot be used gives a result that says so.
+
+    Of more than one, a command shows a bar on a terminal.
 
     Parameters
     ----------
     paths : iterable of str
         Files, folders (all recordings below), or ``-`` for a file on standard input.
     judge : Judge
-    progress : bool
-        Show a bar on standard error where that is a terminal and there is more than one recording.
     """
-    from tqdm import tqdm
-
     listed = list(find(paths))
-    bar = tqdm(listed, unit="recording", leave=False,
-               disable=None if progress and len(listed) > 1 else True)  # fmt: skip
-    for path, problem in bar:
+    if len(listed) > 1:
+        listed = progress.bar(listed, unit="recording", leave=False)
+    for path, problem in listed:
         started = time.perf_counter()
         try:
             if problem:

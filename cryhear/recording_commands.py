@@ -110,7 +110,7 @@ def _predict(given: argparse.Namespace) -> int:
     failed: list[predict.Result] = []
 
     def kept() -> Iterator[predict.Result]:
-        for result in predict.each(given.files, judge, progress=not given.quiet):
+        for result in predict.each(given.files, judge):
             if result.failed:
                 failed.append(result)
             yield result

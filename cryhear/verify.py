@@ -93,7 +93,7 @@ def verify(
     Raises
     ------
     StudyError
-        Neither folder holds such a chapter.
+        There is no such run, or no such chapter is published.
     """
     run, published, report = Path(run), Path(published), Report()
     names = [n for n in CHAPTERS if chapter is None or int(n.split("_")[0]) == chapter]
@@ -102,6 +102,10 @@ def verify(
         asked = "chapter" if chapter is None else f"chapter {chapter}"
         raise StudyError(
             f"{published} holds no published {asked}; publish a run first (`cryhear publish`)"
+        )
+    if not run.is_dir():
+        raise StudyError(
+            f"{run}: no such folder; expected a finished run; run the study first (`make report`)"
         )
     for name in names:
         if name not in there:

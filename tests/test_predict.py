@@ -89,7 +89,7 @@ def test_a_batch_goes_on_past_what_cannot_be_used(judge, cry, tmp_path):
     long = "x" * 300 + ".wav"
     given = ["no-such.wav", long, str(cry), str(folder), str(cry), str(tmp_path / "empty")]
     (tmp_path / "empty").mkdir()
-    found = list(predict.each(given, judge, progress=False))
+    found = list(predict.each(given, judge))
     assert [bool(r.failed) for r in found] == [True, True, False, False, True, True, True, True]
     failed = {os.path.basename(r.file): r.failed for r in found if r.failed}
     assert failed["no-such.wav"].startswith("not a file; expected a recording")
@@ -110,21 +110,21 @@ def test_a_path_cannot_lead_a_folder_out_of_itself(judge, tmp_path):
     soundfile.write(tmp_path / "secret.wav", made_bundle.cries(2.0), RATE)
     (inside / "up.wav").symlink_to(tmp_path / "secret.wav")
     (inside / "round").symlink_to(inside)
-    found = list(predict.each([str(inside)], judge, progress=False))
+    found = list(predict.each([str(inside)], judge))
     assert len(found) == 2
     assert all("link" in r.failed for r in found)
 
 
 def test_a_pipe_named_as_a_file_says_what_to_do(judge, tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
-    [result] = predict.each([str(tmp_path / "pipe.wav")], judge, progress=False)
+    [result] = predict.each([str(tmp_path / "pipe.wav")], judge)
     assert "standard input" in result.failed
 
 
 def test_standard_input_is_a_file(judge, cry, monkeypatch):
     expected = predict.recording(cry, judge)
     standard_input(monkeypatch, cry.read_bytes())
-    [result] = predict.each(["-"], judge, progress=False)
+    [result] = predict.each(["-"], judge)
     assert result.file == "-"
     assert [c.as_dict() for c in result.clips] == [c.as_dict() for c in expected.clips]
     assert result.whole == expected.whole
@@ -135,7 +135,7 @@ def test_standard_input_is_a_file(judge, cry, monkeypatch):
 )
 def test_standard_input_that_is_no_recording_is_listed(judge, monkeypatch, data, says):
     standard_input(monkeypatch, data)
-    [result] = predict.each(["-"], judge, progress=False)
+    [result] = predict.each(["-"], judge)
     assert result.failed.startswith(says)
     assert "/tmp" not in result.failed
 
@@ -144,14 +144,14 @@ def test_standard_input_without_end_is_refused_and_nothing_is_left(judge, monkey
     monkeypatch.setattr(predict, "LARGEST_STDIN", 1 << 17)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     standard_input(monkeypatch, bytes(1 << 19))
-    [result] = predict.each(["-"], judge, progress=False)
+    [result] = predict.each(["-"], judge)
     assert "cryhear listen -" in result.failed
     assert list(tmp_path.iterdir()) == []
 
 
 def test_json_is_a_list_of_objects(judge, cry, tmp_path):
     (tmp_path / HOSTILE).write_text("not audio")
-    found = list(predict.each([str(cry), str(tmp_path / HOSTILE)], judge, progress=False))
+    found = list(predict.each([str(cry), str(tmp_path / HOSTILE)], judge))
     said = json.loads("\n".join(predict.as_json(found)))
     assert said == [r.as_dict() for r in found]
     assert said[1]["file"] == str(tmp_path / HOSTILE)
@@ -171,7 +171,7 @@ def test_json_is_whole_where_the_work_is_interrupted(judge, cry):
 
 def test_csv_survives_any_name(judge, cry, tmp_path):
     (tmp_path / HOSTILE).write_text("not audio")
-    found = list(predict.each([str(cry), str(tmp_path / HOSTILE)], judge, progress=False))
+    found = list(predict.each([str(cry), str(tmp_path / HOSTILE)], judge))
     text = "\n".join(predict.as_csv(found, judge.bundle.classes))
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [r["file"] for r in rows] == [str(cry)] * 4 + [str(tmp_path / HOSTILE)]
@@ -186,7 +186,7 @@ def test_csv_survives_any_name(judge, cry, tmp_path):
 
 def test_text_says_each_clip_and_moves_no_cursor(judge, cry, tmp_path):
     (tmp_path / HOSTILE).write_bytes(cry.read_bytes())
-    [result] = predict.each([str(tmp_path / HOSTILE)], judge, progress=False)
+    [result] = predict.each([str(tmp_path / HOSTILE)], judge)
     lines = predict.as_text(result, measured=True).split("\n")
     assert len(lines) == 1 + len(result.clips)
     assert "\x1b" not in lines[0]

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -224,6 +225,15 @@ def test_train_says_what_tables_it_lacks(tmp_path, capsys, root, monkeypatch):
         assert cli.main(["train", "--out", str(out), *given]) == 1
         assert says in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_closed_outputs_are_no_traceback(model, cry):
+    command = shlex.join([sys.executable, "-m", "cryhear.cli", "predict", cry, "--bundle", model])
+    for closed, rest in ((">&-", "stderr"), ("2>&-", "stdout"), (">&- 2>&-", None)):
+        done = subprocess.run(f"{command} --gate none {closed}", shell=True, capture_output=True)
+        assert done.returncode == 0
+        assert b"Traceback" not in done.stdout + done.stderr
+        assert rest is None or getattr(done, rest)
 
 
 def test_output_into_a_closed_pipe_ends_quietly(model, cry, tmp_path):

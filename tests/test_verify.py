@@ -217,6 +217,8 @@ def test_a_missing_chapter_or_publication_is_no_pass(folders, tmp_path):
     report = verify.verify(tmp_path / "empty", published=folders[1])
     assert not report.passed
     assert "run it first" in report.differences[0]
+    with pytest.raises(StudyError, match="nowhere: no such folder"):
+        verify.verify(tmp_path / "nowhere", published=folders[1])
     with pytest.raises(StudyError, match="holds no published chapter 3"):
         verify.verify(folders[0], chapter=3, published=folders[1])
 
