@@ -290,7 +290,8 @@ def _embed(given: argparse.Namespace) -> int:
         "%.1f s, reading and preparing included. %s", time.monotonic() - started, backend.note
     )
     count = stored["recording"].nunique()
-    tell.info("%s: %d clips of %d recordings", target.folder, len(stored), count)
+    clips, of = progress.counted(len(stored), "clip"), progress.counted(count, "recording")
+    tell.info("%s: %s of %s", target.folder, clips, of)
     for path, problem in [*refused.to_numpy(), *failures[["path", "problem"]].to_numpy()]:
         reason = problem.removeprefix(f"{path}: ")
         print(f"not embedded: {printable(path)}: {printable(reason)}", file=sys.stderr)

@@ -229,7 +229,7 @@ def as_text(result: Result, clips: bool = True, measured: bool = False) -> str:
     name = printable(result.file)
     if result.failed:
         return f"{name}: cannot be used: {printable(result.failed)}"
-    took = f"{len(result.clips)} clips, {1000 * result.seconds:.0f} ms"
+    took = f"{progress.counted(len(result.clips), 'clip')}, {1000 * result.seconds:.0f} ms"
     lines = [f"{name}: {said(result.whole)} ({took})"]
     if clips:
         lines += [f"  {clip_line(clip, measured)}" for clip in result.clips]

@@ -33,6 +33,17 @@ def aside(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, in the plural where that is due.
+
+    Examples
+    --------
+    >>> counted(1, "clip"), counted(1200, "clip")
+    ('1 clip', '1,200 clips')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def bar(iterable: Any = None, **settings: Any) -> Any:
     """A tqdm bar, on a terminal, for a command that tells what was done and not how."""
     from tqdm import tqdm

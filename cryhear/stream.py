@@ -25,6 +25,7 @@ from cryhear.decision import ZERO, Clip, Cutter, Judge, hop_of
 from cryhear.embedding.base import SAMPLE_RATE
 from cryhear.errors import AudioError
 from cryhear.pcm import Format, wav_header
+from cryhear.progress import counted
 
 GAP_S = 0.25
 """Seconds of digital silence from which it is a dropout: no room is that quiet for that long."""
@@ -121,10 +122,9 @@ class Listener:
 
     def summary(self) -> str:
         """How it went: clips, answers, events, latency and real-time factor."""
-        many = "" if self.events == 1 else "s"
         lines = [
-            f"{self.heard_s:.1f} s of sound, {self.clips} clips, {self.answered} answered, "
-            f"{self.events} interruption{many}"
+            f"{self.heard_s:.1f} s of sound, {counted(self.clips, 'clip')}, "
+            f"{self.answered:,} answered, {counted(self.events, 'interruption')}"
         ]
         if self.latencies:
             median, high = np.percentile(list(self.latencies), (50, 95)) * 1000

@@ -185,8 +185,9 @@ class _Steps:
         steps = _steps_of(plan, target)
         if self.nothing or not self.ran:
             return f"Nothing to do: {len(steps)} steps are up to date ({seconds:.1f} s)."
-        count = "1 step" if len(self.ran) == 1 else f"{len(self.ran)} steps"
-        lines = [f"Ran {count} in {seconds:.0f} s: {', '.join(self.ran)}."]
+        lines = [
+            f"Ran {progress.counted(len(self.ran), 'step')} in {seconds:.0f} s: {', '.join(self.ran)}."
+        ]
         if reused := [name for name in steps if name not in self.ran]:
             lines.append(f"Re-used: {', '.join(reused)}.")
         return "\n".join(lines)

@@ -20,6 +20,7 @@ from cryhear.chapters import CHAPTERS
 from cryhear.differences import NUMBER, PROBABILITY, compare_predictions, compare_tables
 from cryhear.errors import StudyError
 from cryhear.files import read_json, read_table
+from cryhear.progress import counted
 
 DRAWN = ("draws", "permutations", "refits", "comparisons", "power_runs", "shuffles", "lottery")
 """Parameters that say how often chance is drawn: they change how finely a question is answered, not
@@ -67,7 +68,7 @@ class Report:
         for title, found, shown in parts:
             lines += [f"{title} ({len(found)})", *(f"  {line}" for line in found if shown)]
         verdict = "verified" if self.passed else "NOT verified"
-        return "\n".join([*lines, f"{verdict}: {len(self.differences)} differences"])
+        return "\n".join([*lines, f"{verdict}: {counted(len(self.differences), 'difference')}"])
 
 
 def verify(
