@@ -198,6 +198,8 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[None]:
     """Name the file that is no JSON or Parquet, or only the beginning of one."""
     try:
         yield
+    except FileNotFoundError:
+        raise  # pyarrow's has no errno
     except Exception as error:
         known = isinstance(error, (OSError, ValueError, RecursionError))
         if not known and not type(error).__module__.startswith("pyarrow"):

@@ -175,8 +175,6 @@ class Store:
         try:
             return read(part)
         except DamagedArtefactError as problem:
-            if not part.exists():
-                raise FileNotFoundError(part) from problem
             raise RepresentationError(
                 f"{problem} Only the clips of this part are then embedded anew."
             ) from problem

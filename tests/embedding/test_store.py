@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from cryhear import files
 from cryhear.embedding.store import Store, count_clips, preprocess_key
 from cryhear.errors import RepresentationError
 from cryhear.files import read_vectors
@@ -124,6 +126,29 @@ def test_parts_that_vanish_while_reading_are_looked_up_again(store, monkeypatch)
     assert len(store.read()[0]) == 3
 
 
+# Consolidating looks at each of three parts' keys and at a schema before it opens the first part to join it.
+@pytest.mark.parametrize(
+    ("reader", "looks"), [("keys", 1), ("read", 1), ("consolidate", 1), ("consolidate", 5)]
+)
+def test_a_part_that_vanishes_as_it_is_opened_is_not_damaged(store, monkeypatch, reader, looks):
+    for start in range(3):
+        store.add(rows(("a", start)), vectors_of(rows(("a", start))))
+    real, looked = files.existing, []
+
+    def seen(path):
+        """There when it is looked for, and joined by another process before it is opened."""
+        looked.append(path)
+        if len(looked) == looks:
+            Store.at(store.folder).consolidate()
+            return Path(path)
+        return real(path)
+
+    monkeypatch.setattr(files, "existing", seen)
+    getattr(store, reader)()
+    assert len(looked) > looks
+    assert len(store.read()[0]) == 3
+
+
 def test_nan_is_refused(store):
     with pytest.raises(RepresentationError, match="NaN"):
         store.add(rows(("a", 0)), np.full((1, 3), np.nan, np.float32))
@@ -159,7 +184,7 @@ def test_two_processes_may_add_at_once(tmp_path):
                 store.consolidate()
     """)
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
-    assert [process.wait(60) for process in running] == [0, 0]
+    assert [process.wait(400) for process in running] == [0, 0]
     keys, vectors = Store(
         tmp_path, SimpleNamespace(name="fake", version="1", dimension=3), "abc"
     ).read()
