@@ -251,7 +251,7 @@ def record_original(run: Any, facts: Mapping[str, Any], implied: Mapping[str, fl
 IMPLIED_UNITS = {
     **dict.fromkeys(("balanced_accuracy", "f1_from_classes"), "score"),
     **dict.fromkeys(("rows_per_file", "cv_rows", "scanned_minus_found"), "count"),
-    **dict.fromkeys(("gain_over_majority", "text_minus_notebook"), "difference"),
+    **dict.fromkeys(("gain_over_majority", "text_minus_notebook"), "points"),
     "dimension_difference": "dimensions",
 }
 """Ledger units of `original.rederived`; shares otherwise."""

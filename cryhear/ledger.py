@@ -17,10 +17,10 @@ from cryhear.errors import LedgerError
 from cryhear.files import read_json, write_json
 
 UNITS = (
-    "count", "share", "score", "difference", "probability", "ratio", "seconds", "minutes", "hours",
+    "count", "share", "points", "score", "difference", "probability", "ratio", "seconds", "minutes", "hours",
     "hz", "db", "dbfs", "samples", "dimensions", "text",
 )  # fmt: skip
-"""What a number can be counted in; the `{num}` role formats by it."""
+"""What a number can be counted in; the `{num}` role formats by it. Points: a difference of shares."""
 
 
 @dataclass

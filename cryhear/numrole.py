@@ -32,9 +32,10 @@ NOT_RUN = "(not run here)"
 
 NBSP, MINUS, ROUND = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", 1e-9
 SUFFIXES = {
-    "share": "%", "seconds": "s", "minutes": "min", "hours": "h", "hz": "Hz", "db": "dB", "dbfs": "dBFS",
+    "share": "%", "points": "percentage points",
+    "seconds": "s", "minutes": "min", "hours": "h", "hz": "Hz", "db": "dB", "dbfs": "dBFS",
 }  # fmt: skip
-DECIMALS = {"share": 1, "score": 2, "difference": 2, "db": 1, "dbfs": 1, "ratio": 2}
+DECIMALS = {"share": 1, "points": 1, "score": 2, "difference": 2, "db": 1, "dbfs": 1, "ratio": 2}
 SMALL_RATIO = 0.01
 """Below it a ratio is written with three significant digits: two decimals would make it nothing."""
 
@@ -104,8 +105,8 @@ def quantity(value: Any, unit: str) -> str:
         return "not available"
     if unit == "probability":
         return _probability(number)
-    text = _decimals(number * (100 if unit == "share" else 1), unit)
-    if unit == "difference" and number > 0 and float(text) > 0:
+    text = _decimals(number * (100 if unit in ("share", "points") else 1), unit)
+    if unit in ("difference", "points") and number > 0 and float(text) > 0:
         text = "+" + text
     if unit in SUFFIXES:
         text += NBSP + SUFFIXES[unit]

@@ -244,7 +244,7 @@ def _perturbations() -> dict[str, Perturbation]:
                 partial(add_noise, snr_db=snr, exponent=exponent),
             ))  # fmt: skip
     for gain, name in ((-20.0, "minus_20db"), (-10.0, "minus_10db"), (10.0, "plus_10db")):
-        title = f"{gain:+.0f} dB" + (", clipped at full scale" if gain > 0 else "")
+        title = f"level {gain:+.0f} dB" + (", clipped at full scale" if gain > 0 else "")
         function = partial(change_level, gain_db=gain)
         rows.append((f"gain_{name}", title, "level", gain, "dB", function))
     rows += [

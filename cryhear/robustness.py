@@ -268,7 +268,8 @@ def _record_other(run: Any, kinds: pd.DataFrame, others: pd.DataFrame) -> None:
         "Distance from the training cries mostly ranks them apart (AUC {num}`robustness.told_apart` on "
         "average), yet only {num}`robustness.strange_share` of them lie beyond the threshold.",
         "Distance from the training cries tells them apart only in part: AUC "
-        "{num}`robustness.told_apart` on average.",
+        "{num}`robustness.told_apart` on average; {num}`robustness.strange_share` of them lie beyond "
+        "the threshold.",
     )  # fmt: skip
 
 

@@ -253,12 +253,14 @@ def _choice(
     run.interval(f"{unit}_{part}_rival", row, "score", n=int(row["n"]))
     gain = _gain(predictions, protocol, part, chosen, RIVALS[unit])
     run.interval(f"{unit}_{part}_gain", gain, "difference", n=int(row["n"]))
+    heard = scores.loc[scores["representation"] != NO_SOUND, "representation"]
+    among = " among the models on it" if heard.nunique() == 1 else ""
     details = (
         f" (balanced accuracy {quote(run, f'{unit}_{part}_balanced_accuracy')}, chance one third; "
         f"{_RIVAL_IS[RIVALS[unit]]}, {quote(run, f'{unit}_{part}_rival')}; difference "
         f"{quote(run, f'{unit}_{part}_gain')}). That is {shown(chosen['model'])} on "
-        f"{shown(chosen['representation'])}, chosen on validation, scored on the {part} part; its macro "
-        f"AUC there is {quote(run, f'{unit}_{part}_auc_macro')}."
+        f"{shown(chosen['representation'])}, chosen on validation{among}, scored on the {part} part; its "
+        f"macro AUC there is {quote(run, f'{unit}_{part}_auc_macro')}."
     )
     run.conclude(
         key,

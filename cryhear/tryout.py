@@ -24,6 +24,9 @@ SYNTHETIC_S = 7.0
 """Seconds of the worked example: what the corpus's recordings last."""
 
 NO_ANSWER = "no answer"
+GATE_NAMES = {"logmel": "the shipped gate", "yamnet": "YAMNet's own score"}
+"""Gates as readers see them."""
+
 FRAMES = 150
 _PLAIN = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -133,11 +136,11 @@ def gate_table(card: dict[str, Any]) -> pd.DataFrame:
         ``gate``, ``sounds``, ``passed``, ``low``, ``high``, ``recordings``, ``groups``.
     """
     rows = []
-    for name in ("logmel", "yamnet"):
+    for name in GATE_NAMES:
         for sounds, found in card["performance"].get(name, {}).items():
             if sounds != "auc":
                 kept = {k: found[k] for k in ("passed", "low", "high", "recordings", "groups")}
-                rows.append({"gate": name, "sounds": sounds, **kept})
+                rows.append({"gate": GATE_NAMES[name], "sounds": sounds, **kept})
     return pd.DataFrame(rows)
 
 
@@ -146,8 +149,9 @@ def record(run: Any, result: predict.Result, judge: Judge, name: str) -> None:
     run.number("name", name, "text")
     run.number("clips", len(result.clips), "count")
     run.number("answered", sum(not c.abstain for c in result.clips), "count")
-    run.number("answer", result.whole.label or NO_ANSWER, "text")
-    run.number("reason", result.whole.reason or "none", "text")
+    whole = result.whole
+    said = f"is called {whole.label}" if whole.label else f"gets {NO_ANSWER} ({whole.reason})"
+    run.number("answer", said, "text")
     card = judge.bundle.card
     auc, losses = card["performance"]["auc_macro"], card["performance"]["log_loss"]
     n = card["training"]["recordings"]
@@ -164,7 +168,7 @@ def record(run: Any, result: predict.Result, judge: Judge, name: str) -> None:
 
 
 def _record_gate(run: Any, card: dict[str, Any]) -> None:
-    for name in ("logmel", "yamnet"):
+    for name in GATE_NAMES:
         found = card["performance"].get(name, {})
         for key, part in (("auc", "auc"), ("kept", "cries, as recorded"),
                           ("kept_other", "ESC-10 cries, as recorded"),

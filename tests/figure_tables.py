@@ -401,7 +401,7 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "confidence": lambda: ((points(),), {}),
     "train_holdout_gap": lambda: ((frame([(m, p, 0.9 if p == "train" else 0.4) for m in MODELS for p in ("train", "holdout")], "model", "part", "value"),), {}),
     "fold_scores": lambda: ((folds(), scored("group", ("rows, augmented", "recordings", "infants"))), {}),
-    "split_lottery": lambda: ((lottery(),), {"marks": {"this run's split": 0.57}}),
+    "split_lottery": lambda: ((lottery(),), {"own": {"file": 0.57}}),
     "ladder": lambda: ((ladder(),), {}),
     "inflation": lambda: ((both_sets(scored("comparison", ("L0 minus L3", "L1 minus L3", "L2 minus L3", "L4 minus L3"), -0.02)),), {"series": "set"}),
     "null_distribution": lambda: ((pd.DataFrame({"auc": np.random.default_rng(0).normal(0.5, 0.03, 1000), "permutation": range(1000)}), 0.531, 0.153), {}),

@@ -144,15 +144,15 @@ def fold_scores(table: pd.DataFrame, means: pd.DataFrame) -> Figure:
 
 
 @drawn("unit", "value")
-def split_lottery(table: pd.DataFrame, marks: dict[str, float]) -> Figure:
+def split_lottery(table: pd.DataFrame, own: dict[str, float]) -> Figure:
     """Holdout AUC over many random splits, as histograms: what the luck of the draw is worth.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``value``, a row a split; ``unit`` ('file', 'infant'): a panel each.
-    marks : dict
-        Name to value of scores to mark, such as this run's own split.
+    own : dict
+        Unit to the value on this run's own split, marked in that unit's panel.
     """
     units = groups_of(table, "unit")
     figure, grid = new(len(units), 1, height=1.0 + 1.9 * len(units), sharex=True, squeeze=False)
@@ -161,9 +161,8 @@ def split_lottery(table: pd.DataFrame, marks: dict[str, float]) -> Figure:
         values = table.loc[table["unit"] == unit, "value"]
         axes.hist(values, edges, color="#B0B0B0", edgecolor="white")
         chance_line(axes, 0.5, "x")
-        for place, (name, value) in enumerate(marks.items()):
-            axes.axvline(value, color=(ACCENT, "#D99A00", "#4FA3D9")[place % 3], linewidth=2,
-                         linestyle=("-", "-.", ":")[place % 3], label=name)  # fmt: skip
+        if unit in own:
+            axes.axvline(own[unit], color=ACCENT, linewidth=2, label="on the split shown here")
         axes.set(ylabel="Splits", title=f"dealt by {name_of(unit)} (n = {len(values)})")
     grid[-1, 0].set_xlabel("Holdout macro AUC")
     legend(figure)

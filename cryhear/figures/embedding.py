@@ -53,7 +53,7 @@ def barcodes(table: pd.DataFrame) -> Figure:
         axes.set_yticks([])
         axes.set_title(name_of(label), loc="left", color=style_of(label)["color"], weight="bold")
     grid[-1, 0].set_xlabel("Dimension of the embedding")
-    figure.colorbar(image, ax=list(grid.flat), label="Value", aspect=20, pad=0.02,
+    figure.colorbar(image, ax=list(grid.flat), label="Standard deviations", aspect=20, pad=0.02,
                     extend="both" if signed else "max")  # fmt: skip
     return figure
 

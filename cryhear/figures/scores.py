@@ -10,6 +10,7 @@ from cryhear.figures.plots import band_line, bars, forest, forest_height
 from cryhear.figures.style import (
     ACCENT,
     CHANCE,
+    CHANCE_DASHES,
     INK,
     SERIES,
     chance_line,
@@ -171,13 +172,20 @@ def precision_recall(
     areas : pandas.DataFrame
         As in `roc`, of average precisions.
     prevalence : dict
-        Class to its share (0 to 1), drawn as a thin dotted line in its colour.
+        Class to its share (0 to 1), drawn as a thin dashed line in its colour.
     """
     figure = _curves(table, "recall", "precision", areas, None, "AP", ("Recall", "Precision"))
     [axes] = figure.axes
     for label, share in prevalence.items():
-        axes.axhline(share, color=style_of(label)["color"], linestyle=":", linewidth=1)
-    axes.plot([], [], color=CHANCE, linestyle=":", label="chance: the class's share")
+        axes.axhline(share, color=style_of(label)["color"], linestyle=CHANCE_DASHES, linewidth=1)
+    axes.plot(
+        [],
+        [],
+        color=CHANCE,
+        linestyle=CHANCE_DASHES,
+        linewidth=1,
+        label="chance: the class's share",
+    )
     legend(figure)
     return figure
 
@@ -195,7 +203,7 @@ def _curves(
             text = f"{name_of(label)}{_area(scored, label, area)}"
             band_line(axes, part[part["label"] == label], x, y, style_of(label), text)
         if x == "false_positive_rate":
-            axes.plot([0, 1], [0, 1], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2,
+            axes.plot([0, 1], [0, 1], color=CHANCE, linestyle=CHANCE_DASHES, linewidth=1.2,
                       label="chance")  # fmt: skip
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=axis_names[0], ylabel=axis_names[1])
         if one is not None:

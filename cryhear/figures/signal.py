@@ -137,9 +137,11 @@ def preprocessing_steps(
         else:
             other = steps[0 if against == "first" else max(place - 1, 0)]
             before = table[(table["step"] == other) & (table["kind"] == kinds[column])]
-            grey = "first" if against == "first" else "step before"
+            grey, black = (
+                ("unaltered", "altered") if against == "first" else ("step before", "this step")
+            )
             axes.plot(before["x"], before["low"], color="#B0B0B0", linewidth=3, label=grey)
-            axes.plot(now["x"], now["low"], color=INK, linewidth=1.1, label="this step")
+            axes.plot(now["x"], now["low"], color=INK, linewidth=1.1, label=black)
         if kinds[column] == "spectrum":
             axes.set_xscale("log")
             axes.set_xticks([100, 1000, 8000], ["100", "1,000", "8,000"])
@@ -201,13 +203,13 @@ def spectra(table: pd.DataFrame, mark_hz: float) -> Figure:
 
 @drawn("scaling", "batch", "difference")
 def batch_hazard(table: pd.DataFrame, tolerance: float) -> Figure:
-    """What a clip's embedding owes to the clips it shares a batch with.
+    """What the numbers of a clip owe to the clips it shares a batch with.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``scaling`` ('per clip', 'per batch'), ``batch`` (who is in the batch, as text, in order),
-        ``difference`` (largest absolute difference from the clip embedded alone; zero is drawn at
+        ``difference`` (largest difference from the clip given alone; zero is drawn at
         the bottom of the scale).
     tolerance : float
         The project's float32 tolerance, as a line.
@@ -226,8 +228,8 @@ def batch_hazard(table: pd.DataFrame, tolerance: float) -> Figure:
     chance_line(axes, tolerance, label="float32 tolerance")
     axes.set_xticks(range(len(batches)), [name_of(b).replace(", ", ",\n") for b in batches])
     axes.set_xlim(-0.5, len(batches) - 0.5)
-    axes.set_xlabel("Batch the clip was embedded in")
-    axes.set_ylabel("Largest difference from\nthe clip embedded alone")
+    axes.set_xlabel("Batch the clip was given in")
+    axes.set_ylabel("Largest difference from\nthe clip given alone")
     axes.grid(axis="y", color="#E6E6E6")
     legend(figure)
     return figure

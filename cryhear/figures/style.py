@@ -75,6 +75,7 @@ NAMES = {
 """How names of the study's tables are written in figures, where it is not as they are."""
 
 INK, CHANCE = "#222222", "#6B6B6B"
+CHANCE_DASHES = (0, (4, 3))
 ACCENT = "#B85C9E"
 """Colour of the one value a figure is about: the observed score, the primary cell."""
 
@@ -235,7 +236,7 @@ def chance_line(axes: Axes, value: float | None, across: str = "y", label: str =
     """Grey dashed line at the score that knowing nothing would reach."""
     if value is not None:
         line = axes.axhline if across == "y" else axes.axvline
-        line(value, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2, zorder=1, label=label)
+        line(value, color=CHANCE, linestyle=CHANCE_DASHES, linewidth=1.2, zorder=1, label=label)
 
 
 def matrix(axes: Axes, shade: np.ndarray, texts: Sequence[str], names: Sequence[str]) -> Collection:
