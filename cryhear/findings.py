@@ -52,18 +52,16 @@ def fold_counts(rows: Rows, plan: Plan) -> pd.DataFrame:
 def ceilings(rows: Rows) -> pd.DataFrame:
     """The macro AUC that the labels' own noise allows, by two accounts of how noisy they are.
 
-    A band runs from errors that follow the base rates (low) to errors spread evenly over the
-    classes (high): `ceiling.label_ceiling` with either. Recordings of one installation within five
-    minutes should share their cause; parents' opinions agree with what ended the cry in 75 %
+    Errors follow the base rates (`ceiling.label_ceiling`). Recordings of one installation within
+    five minutes should share their cause; parents' opinions agree with what ended the cry in 75 %
     (Lockhart-Bouron et al. 2023).
 
     Returns
     -------
     pandas.DataFrame
-        ``source``, ``agreement``, ``pairs`` (missing for the first), ``disagreeing``, ``low``, ``high``.
+        ``source``, ``agreement``, ``pairs`` (missing for the first), ``disagreeing``, ``value``.
     """
     priors = np.bincount(rows.y, minlength=len(CLASSES)) / len(rows.y)
-    even = np.full(len(CLASSES), 1 / len(CLASSES))
     disagreeing, pairs = ceiling.pair_disagreement(rows.recordings)
     asked = [("parents against outcome, 75 % agree", 0.75, False, np.nan, np.nan)]
     if pairs:
@@ -71,10 +69,9 @@ def ceilings(rows: Rows) -> pd.DataFrame:
         name = "pairs of one installation\nwithin 5 minutes"
         asked.append((name, agree, True, pairs, disagreeing))
     table = pd.DataFrame(asked, columns=["source", "agreement", "both", "pairs", "disagreeing"])
-    for end, shares in (("low", priors), ("high", even)):
-        table[end] = [
-            ceiling.label_ceiling(row.agreement, shares, row.both) for row in table.itertuples()
-        ]
+    table["value"] = [
+        ceiling.label_ceiling(row.agreement, priors, row.both) for row in table.itertuples()
+    ]
     return table.drop(columns="both")
 
 

@@ -45,16 +45,21 @@ def exchange_counts(recordings: pd.DataFrame, y: np.ndarray) -> dict[str, int]:
     -------
     dict
         `infants` and `recordings` in all; `infants_fixed` and `recordings_fixed`, of a kind with
-        one infant; `infants_alike`, whose kind has several infants but one label vector only.
+        one infant, and of these recordings `fixed_<class>`; `infants_alike`, whose kind has several
+        infants but one label vector only.
     """
     blocks, y = exchange_blocks(recordings), np.asarray(y)
     alone = [b for b in blocks if len(b) == 1]
+    fixed = np.bincount(
+        y[np.concatenate([[], *(b.ravel() for b in alone)]).astype(int)], minlength=len(CLASSES)
+    )
     alike = [b for b in blocks if len(b) > 1 and len(np.unique(y[b], axis=0)) == 1]
     return {
         "infants": sum(len(b) for b in blocks),
         "recordings": len(recordings),
         "infants_fixed": len(alone),
-        "recordings_fixed": sum(b.size for b in alone),
+        "recordings_fixed": int(fixed.sum()),
+        **{f"fixed_{label}": int(n) for label, n in zip(CLASSES, fixed, strict=True)},
         "infants_alike": sum(len(b) for b in alike),
     }
 

@@ -30,6 +30,8 @@ EFFECTS = (0.0, 0.2, 0.5, 0.8, 1.2)
 """Class shifts put in, in between-infant standard deviations."""
 LEVEL, POWER = 0.05, 0.8
 """Level of the test, and the share of studies that should find what is there."""
+_DIRECTIONS = (0, 1)
+"""Behind the seed, what sets the directions' random numbers apart from those of every run."""
 
 
 def between_infant_rows(X: np.ndarray, infants: np.ndarray) -> np.ndarray:
@@ -90,7 +92,8 @@ def simulate_power(
 ) -> pd.DataFrame:
     """Simulated studies, each tested as the real one is.
 
-    Run i draws the same labels and directions for every effect. A run's test stops after 19
+    The directions are the same in every run, so that an effect is one true AUC and not a mixture; run
+    i draws the same labels for every effect. A run's test stops after 19
     permutations when so many beat it that it can no longer reach LEVEL (Besag and Clifford 1991);
     whether it is significant is then known, and its p is a lower bound.
 
@@ -123,8 +126,7 @@ def simulate_power(
         )
     fixed = (permutations, refits, draws, procedure)
     rows = [
-        _simulate(X, y, recordings, plan, effect, np.random.default_rng([seed, run]), *fixed)
-        | {"run": run}
+        _simulate(X, y, recordings, plan, effect, seed, run, *fixed) | {"run": run}
         for run in range(start, runs if stop is None else min(stop, runs))
         for effect in effects
     ]
@@ -137,7 +139,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `effect`, `runs`, `auc` (mean: what the procedure scores on new infants), `auc_sd`,
+        `effect`, `runs`, `auc` (mean over exchanged labels: the effect's true AUC), `auc_sd`,
         `share_significant` with its Wilson 95 % interval `low`, `high`; `se_refit` (mean);
         `coverage_refit` and `coverage_sampling`: shares of runs whose AUC plus and minus 1.96
         refitted standard errors, or whose test-sampling-only interval, holds the mean.
@@ -198,14 +200,17 @@ def _simulate(
     recordings: pd.DataFrame,
     plan: Plan,
     effect: float,
-    rng: np.random.Generator,
+    seed: int,
+    run: int,
     permutations: int,
     refits: int,
     draws: int,
     procedure: Procedure,
 ) -> dict[str, float]:
+    rng = np.random.default_rng([seed, run])
     labels = exchange_labels(recordings, y, 1, rng)[0]
-    moved = inject(X, labels, recordings["infant"].to_numpy(dtype=str), effect, rng)
+    directions = np.random.default_rng([seed, *_DIRECTIONS])
+    moved = inject(X, labels, recordings["infant"].to_numpy(dtype=str), effect, directions)
     Z = components(moved, plan, procedure)
     allowed = int(np.floor(LEVEL * (permutations + 1) + 1e-9)) - 1
     drawn = exchange_labels(recordings, labels, permutations, rng)

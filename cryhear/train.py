@@ -239,7 +239,7 @@ def _performance(judged: Judged, seed: int) -> dict[str, Any]:
         y = evaluate.codes(own["label"].to_numpy())
         p = calibration.cross_calibrate(y, own[P_COLUMNS].to_numpy(), own["fold"].to_numpy())
         losses.append(evaluate.log_loss(y, p))
-        prior.append(evaluate.log_loss_prior(y))
+        prior.append(evaluate.log_loss(y, _shares_elsewhere(y, own["fold"].to_numpy())))
     return {
         "protocol": "L3: no infant on both sides", "folds": FOLDS, "repeats": int(auc["repeats"]),
         "auc_macro": {"value": float(auc["value"]), "low": float(auc["low"]),
@@ -249,6 +249,14 @@ def _performance(judged: Judged, seed: int) -> dict[str, Any]:
         "recordings": int(auc["n"]), "infants": int(auc["units"]),
         "log_loss": {"calibrated": float(np.mean(losses)), "class_shares_alone": float(np.mean(prior))},
     }  # fmt: skip
+
+
+def _shares_elsewhere(y: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """For each recording the class shares of the other folds: what is known without hearing it."""
+    p = np.empty((len(y), len(CLASSES)))
+    for own in np.unique(fold):
+        p[fold == own] = np.bincount(y[fold != own], minlength=len(CLASSES)) / (fold != own).sum()
+    return p
 
 
 def _limits(judged: Judged, data: StudySet) -> dict[str, Any]:

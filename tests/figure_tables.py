@@ -407,7 +407,7 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "null_distribution": lambda: ((pd.DataFrame({"auc": np.random.default_rng(0).normal(0.5, 0.03, 1000), "permutation": range(1000)}), 0.531, 0.153), {}),
     "power_curve": lambda: ((power(),), {"detectable": 0.6}),
     "precision_curve": lambda: ((frame([(n, 0.5 / np.sqrt(n)) for n in range(10, 400, 10)], "n", "half_width"),), {"here": 60}),
-    "ceiling": lambda: ((frame([("75 % agreement of adults", 0.6, 0.66), ("same-instance pairs\nwithin five minutes", 0.83, 0.88)], "source", "low", "high"),), {}),
+    "ceiling": lambda: ((frame([("75 % agreement of adults", 0.63), ("same-instance pairs\nwithin five minutes", 0.84)], "source", "value"),), {}),
     "specification_curve": lambda: ((specifications(), "Macro AUC"), {}),
     "controls": lambda: ((controls(), "Score"), {}),
     "robustness": lambda: ((degraded(),), {"series": "representation"}),

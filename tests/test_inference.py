@@ -11,6 +11,7 @@ from scipy.stats import kstest
 from cryhear import estimand, inference, procedure, protocols
 from cryhear.errors import SplitError
 from cryhear.evaluate import class_auc, strata
+from cryhear.labels import CLASSES
 
 EXACT = 1e-12  # sums of the same counts in another order
 QUICK = procedure.Procedure(Cs=(1e-3, 1e-1))
@@ -84,6 +85,11 @@ def test_permutation_keeps_label_vectors_sizes_and_platforms():
     assert counts["infants"] == table["infant"].nunique()
     kinds = table.groupby("infant").agg(p=("platform", "first"), n=("recording", "size"))
     assert counts["infants_fixed"] == (kinds.groupby(["p", "n"]).size() == 1).sum()
+    moved = inference.exchange_labels(table, np.arange(len(table)), 200, np.random.default_rng(1))
+    never = (moved == np.arange(len(table))).all(axis=0)
+    assert counts["recordings_fixed"] == never.sum()
+    for code, label in enumerate(CLASSES):
+        assert counts[f"fixed_{label}"] == (never & (data.y == code)).sum()
 
 
 def test_a_planted_signal_is_found():

@@ -49,6 +49,23 @@ def test_simulations_rise_with_the_effect_and_come_in_pieces():
         power.simulate_power(*arguments, permutations=5)
 
 
+def test_an_effect_is_one_truth_and_only_labels_differ_between_runs(monkeypatch):
+    data, seen = study(infants=40, seed=2), []
+    folds = procedure.primary_folds(data.recordings, 3, 1)
+    plan = estimand.Plan.draw(data.recordings, folds, QUICK)
+    real = power.inject
+
+    def noted(X, y, infants, effect, rng):
+        seen.append((tuple(y), str(rng.bit_generator.state["state"])))
+        return real(X, y, infants, effect, rng)
+
+    monkeypatch.setattr(power, "inject", noted)
+    power.simulate_power(data.X, data.y, data.recordings, plan, effects=(0.1, 0.2), runs=3,
+                         permutations=19, draws=0, procedure=QUICK)  # fmt: skip
+    assert len({labels for labels, _ in seen}) == 3
+    assert len({directions for _, directions in seen}) == 1
+
+
 def test_detectable_auc_interpolates_power():
     summary = pd.DataFrame(
         {

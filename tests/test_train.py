@@ -149,6 +149,14 @@ def test_calibration_comes_from_infants_not_heard(made, data):
     assert raw > np.abs(p.mean(axis=0) - shares).max()
 
 
+def test_class_shares_come_from_the_other_folds():
+    y, fold = np.array([0, 0, 1, 2, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
+    p = train._shares_elsewhere(y, fold)
+    np.testing.assert_allclose(p[0], [0, 2 / 3, 1 / 3])
+    np.testing.assert_allclose(p[5], [2 / 3, 1 / 3, 0])
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+
+
 def test_limits_are_the_distances_of_held_out_cries(made, data):
     away = made.distance(data.X)
     limit = made.card["limits"]["recording"]["distance"]

@@ -147,19 +147,20 @@ def precision_curve(table: pd.DataFrame, here: int) -> Figure:
     return figure
 
 
-@drawn("source", "low", "high")
+@drawn("source", "value")
 def ceiling(table: pd.DataFrame) -> Figure:
-    """The macro AUC that label noise allows, as a band for each source of the noise rate.
+    """The macro AUC that label noise allows, for each source of the noise rate.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``source`` (text), ``low``, ``high`` (ends of the band, macro AUC).
+        ``source`` (text), ``value`` (macro AUC).
     """
     figure, axes = new(height=1.5 + 0.55 * len(table))
-    axes.barh(range(len(table)), table["high"] - table["low"], 0.45, left=table["low"],
-              color="#B0B0B0", edgecolor=INK, hatch="///",
-              label="highest AUC these labels allow")  # fmt: skip
+    axes.barh(range(len(table)), table["value"] - 0.5, 0.45, left=0.5, color="#B0B0B0", edgecolor=INK,
+              label="up to the highest AUC these labels allow")  # fmt: skip
+    for place, value in enumerate(table["value"]):
+        axes.text(value + 0.01, place, f"{value:.2f}", va="center")
     chance_line(axes, 0.5, "x")
     axes.set_yticks(range(len(table)), table["source"])
     axes.set(xlabel="Macro AUC", xlim=(0.45, 1.0))
