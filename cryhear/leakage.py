@@ -18,7 +18,7 @@ from cryhear.trials import Rows
 
 RUNGS = ("L0", "L1", "L2", "L3", "L4")
 MLP_RUNGS = ("L0", "L1", "L3")
-SMALL = (0.0, 0.05, 0.1, 0.15, 0.2)
+SMALL = (0.0, 0.05, 0.075, 0.1, 0.15)
 """Effects around what can just be found, between-infant standard deviations."""
 LARGE = tuple(effect for effect in power.EFFECTS if effect > SMALL[-1])
 COVERED = (0.0,)
