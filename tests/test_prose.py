@@ -30,7 +30,16 @@ ON_PAGES = {
     "how_to_read": {"0.57", "0.50", "0.64"},  # an interval made up to explain one
     "intro": {"39,201"},
     "checklists": {"1.3", "1.4", "2.1", "3.1", "3.2", "3.3", "180"},  # items; a paper's figure
-    "protocol": {".30", ".39", ".41", ".48", ".63", ".78", "0.15"},  # frozen before any run
+    "protocol": {
+        ".30",
+        ".39",
+        ".41",
+        ".48",
+        ".63",
+        ".78",
+        "0.075",
+        "0.15",
+    },  # frozen before any run; effects
     "speed": {"0.03", "10,000", "100,000"},  # what was wanted, and sizes of corpora
     "rerun": {"130", "192"},
     "use": {"130"},
