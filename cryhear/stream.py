@@ -243,15 +243,21 @@ class _Incoming:
             # What there is, not what was asked for: a slow writer's bytes must not wait for more.
             # A stream that breaks has ended.
             while not self._closed and (block := source.read(1 << 16)):
-                self._blocks.put(block)
-        self._blocks.put(b"")
+                self._offer(block)
+        self._offer(b"")
+
+    def _offer(self, block: bytes) -> None:
+        """Wait for room in the queue, unless nobody takes from it any more."""
+        while not self._closed:
+            with suppress(queue.Full):
+                return self._blocks.put(block, timeout=0.1)
 
     def close(self) -> None:
-        """Take no more: a writer that goes on is told so by its pipe."""
+        """Take no more: a writer that goes on is told so by its pipe.
+
+        It takes no lock: an interrupted read may have left the queue's own held.
+        """
         self._closed = True
-        with suppress(queue.Empty):
-            while True:  # what waits for room in the queue
-                self._blocks.get_nowait()
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes, fewer only at the end."""

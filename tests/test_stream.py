@@ -237,6 +237,20 @@ def test_a_stream_that_is_left_takes_no_other_s_bytes_and_its_writer_is_told():
         os.close(descriptor)
 
 
+def test_closing_waits_for_no_lock_that_an_interruption_left_held():
+    out, into = os.pipe()
+    with open(out, "rb") as source:
+        incoming = stream._Incoming(source, stream.Listener(Deaf()), 5.0)
+    incoming._blocks.mutex.acquire()
+    closer = threading.Thread(target=incoming.close, daemon=True)
+    closer.start()
+    closer.join(30)
+    assert not closer.is_alive()
+    incoming._blocks.mutex.release()
+    assert is_left(into)
+    os.close(into)
+
+
 def test_too_short_a_sound_is_heard_and_not_answered():
     found, _, listener = events(Deaf(), wav(0.1 * np.ones(RATE)))
     assert found == []
