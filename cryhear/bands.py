@@ -95,6 +95,7 @@ def _band(
     x, name = (
         ("false_positive_rate", "true_positive_rate") if curve is _roc else ("recall", "precision")
     )
+    facts = {"n": round(len(predictions) / len(repeats)), "units": len(names), "draws": draws}
     tables = []
     for label, values in zip((*CLASSES, "macro"), curves, strict=True):
         try:
@@ -104,11 +105,8 @@ def _band(
             low = high = np.full(POINTS, np.nan)
             kind = NO_INTERVAL
         own = {"label": label, x: grid, name: values[:, 0], "low": low, "high": high}
-        tables.append(pd.DataFrame({**own, "interval": kind}))
-    facts = {"n": round(len(predictions) / len(repeats)), "units": len(names), "draws": draws}
-    table = pd.concat(tables, ignore_index=True)
-    kinds = table.pop("interval")
-    return table.assign(**facts, interval=kinds)
+        tables.append(pd.DataFrame({**own, **facts, "interval": kind}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _averaged(

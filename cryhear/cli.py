@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed before the start, as by >&-
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the process ends
-    for stream in (sys.stdout, sys.stderr):
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             # A terminal may lack a character of a file's name: that is no reason to stop.
             stream.reconfigure(errors="backslashreplace")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryhear import preprocess
+from cryhear import preprocess, progress
 from cryhear.augment import augment
 from cryhear.synth import QUANTITIES, cry, recording_settings
 
@@ -238,7 +238,7 @@ def batch_scaling(clips: np.ndarray, sizes: Sequence[int]) -> pd.DataFrame:
         for size in sizes:
             parts = [front_end.image(scaled(batch)) for batch in torch.split(waves, size)]
             distance = (torch.cat(parts) - alone).flatten(1).norm(dim=1) / norm
-            batch = f"{size} clip{'s' * (size > 1)}"
+            batch = progress.counted(size, "clip")
             rows += [(name, batch, size, i, float(d)) for i, d in enumerate(distance)]
     return pd.DataFrame(rows, columns=["scaling", "batch", "size", "clip", "difference"])
 

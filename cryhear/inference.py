@@ -50,16 +50,14 @@ def exchange_counts(recordings: pd.DataFrame, y: np.ndarray) -> dict[str, int]:
     """
     blocks, y = exchange_blocks(recordings), np.asarray(y)
     alone = [b for b in blocks if len(b) == 1]
-    fixed = np.bincount(
-        y[np.concatenate([[], *(b.ravel() for b in alone)]).astype(int)], minlength=len(CLASSES)
-    )
+    held = np.concatenate([y[:0], *(y[b.ravel()] for b in alone)])
     alike = [b for b in blocks if len(b) > 1 and len(np.unique(y[b], axis=0)) == 1]
     return {
         "infants": sum(len(b) for b in blocks),
         "recordings": len(recordings),
         "infants_fixed": len(alone),
-        "recordings_fixed": int(fixed.sum()),
-        **{f"fixed_{label}": int(n) for label, n in zip(CLASSES, fixed, strict=True)},
+        "recordings_fixed": len(held),
+        **{f"fixed_{label}": int((held == code).sum()) for code, label in enumerate(CLASSES)},
         "infants_alike": sum(len(b) for b in alike),
     }
 
