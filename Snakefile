@@ -6,7 +6,7 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from cryhear.errors import CryhearError
-from cryhear.plan import Plan
+from cryhear.study.plan import Plan
 from cryhear.values import typed
 
 settings = dict(config)
@@ -62,7 +62,7 @@ if plan.made:
         message:
             "manifest of the recordings"
         shell:
-            "{PYTHON:q} -m cryhear.derive manifest {plan.params} {DERIVED} > {log} 2>&1"
+            "{PYTHON:q} -m cryhear.embedding.build_tables manifest {plan.params} {DERIVED} > {log} 2>&1"
 
     rule clips:
         input:
@@ -77,7 +77,7 @@ if plan.made:
         message:
             "embedding {wildcards.representation}, part {wildcards.part}"
         shell:
-            "{PYTHON:q} -m cryhear.derive shard {plan.params} {wildcards.representation}"
+            "{PYTHON:q} -m cryhear.embedding.build_tables shard {plan.params} {wildcards.representation}"
             " {wildcards.part} {SHARDS} {DERIVED} > {log} 2>&1"
 
     rule variants:
@@ -93,7 +93,7 @@ if plan.made:
         message:
             "altered versions in {wildcards.representation}, part {wildcards.part}"
         shell:
-            "{PYTHON:q} -m cryhear.derive variants {plan.params} {wildcards.representation}"
+            "{PYTHON:q} -m cryhear.embedding.build_tables variants {plan.params} {wildcards.representation}"
             " {wildcards.part} {SHARDS} {DERIVED} > {log} 2>&1"
 
     rule merge:
@@ -109,7 +109,7 @@ if plan.made:
         message:
             "derived tables"
         shell:
-            "{PYTHON:q} -m cryhear.derive merge {plan.params} {DERIVED} > {log} 2>&1"
+            "{PYTHON:q} -m cryhear.embedding.build_tables merge {plan.params} {DERIVED} > {log} 2>&1"
 
 
 rule chapter:
@@ -125,7 +125,7 @@ rule chapter:
     message:
         "chapter {wildcards.chapter}"
     shell:
-        "{PYTHON:q} -m cryhear.study chapter {plan.params} {wildcards.chapter} > {log} 2>&1"
+        "{PYTHON:q} -m cryhear.study.run chapter {plan.params} {wildcards.chapter} > {log} 2>&1"
 
 
 rule model:
@@ -140,7 +140,7 @@ rule model:
     message:
         "the model for new recordings"
     shell:
-        "{PYTHON:q} -m cryhear.study model {plan.params} > {log} 2>&1"
+        "{PYTHON:q} -m cryhear.study.run model {plan.params} > {log} 2>&1"
 
 
 rule html:
@@ -153,4 +153,4 @@ rule html:
     message:
         "the book"
     shell:
-        "{PYTHON:q} -m cryhear.study book {plan.params} > {log} 2>&1"
+        "{PYTHON:q} -m cryhear.study.run book {plan.params} > {log} 2>&1"

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import NAMES
 from cryhear.files import read_json, write_json
-from cryhear.ledger import Ledger
+from cryhear.study.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

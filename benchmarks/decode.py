@@ -19,7 +19,8 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
 from benchmarks import bench, made
-from cryhear import audio, params, preprocess
+from cryhear import params
+from cryhear.audio import decode, preprocess
 
 SETTINGS = params.Preprocess(rms_target=1.0, tail="drop", silence_dbfs=-120.0)
 """The original's: a root mean square of 1, no clip for the rest."""
@@ -42,7 +43,7 @@ CLIP = 32_000
 
 def ours(paths: list[Path]) -> list[np.ndarray]:
     """Clips of each file by the library."""
-    decoded = (audio.decode(path).samples for path in paths)
+    decoded = (decode.decode(path).samples for path in paths)
     return [preprocess.run(samples, SETTINGS)[1] for samples in decoded]
 
 
@@ -123,7 +124,7 @@ def coded(results: bench.Results, folder: Path, count: int, repeats: int) -> Non
             results.number(suffix, "not measured: no ffmpeg or no such recording here", "text")
             continue
         both = bench.pair(
-            lambda p=found: [audio.decode(path).samples for path in p],
+            lambda p=found: [decode.decode(path).samples for path in p],
             lambda p=found: [_loaded(path) for path in p], repeats,
         )  # fmt: skip
         apart = [_apart(a, b) for a, b in zip(both.our_output, both.their_output, strict=True)]

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import bench, made
-from cryhear import audio, params, preprocess
+from cryhear import params
+from cryhear.audio import decode, preprocess
 from cryhear.embedding import extract, load
 from cryhear.embedding.store import Store, preprocess_key
 
@@ -117,7 +118,7 @@ def bare(clips: np.ndarray, backend: Any, batch: int) -> np.ndarray:
 def looped(paths: list[Path], backend: Any, settings: Any = SETTINGS) -> np.ndarray:
     """The original's loop: a recording's clips a call."""
     parts = [
-        backend._forward(preprocess.run(audio.decode(path).samples, settings)[1]) for path in paths
+        backend._forward(preprocess.run(decode.decode(path).samples, settings)[1]) for path in paths
     ]
     return np.concatenate(parts)
 
@@ -126,7 +127,7 @@ def throughput(results: bench.Results, key: str, backend: Any, folder: Path) -> 
     """Ours beside the bare forward pass at its best batch, and beside the original's loop."""
     count, repeats = (2, 1) if results.quick else (4, 4)
     paths = made.recordings(folder / "recordings", count, 7.0, 16_000)
-    clips = np.concatenate([preprocess.run(audio.decode(p).samples, SETTINGS)[1] for p in paths])
+    clips = np.concatenate([preprocess.run(decode.decode(p).samples, SETTINGS)[1] for p in paths])
     sizes = (backend.batch_size,) if results.quick else (4, 8, 16)
     bare(clips[:4], backend, 4)
     times = {b: bench.timed(partial(bare, clips, backend, b))[0] for b in sizes}

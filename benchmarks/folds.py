@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import bench, made, plain
-from cryhear import classical, crossvalidation, estimators, protocols, splits
+from cryhear.analysis import cross_validation, original_folds
+from cryhear.corpus import splits
+from cryhear.models import classical, estimators
 
 SAME = 1e-6
 """Largest difference of a probability of the searched models."""
@@ -22,14 +24,14 @@ SEED = 42
 
 
 def plain_ladder(rows: made.Rows, repeats: int) -> np.ndarray:
-    """Probabilities of the primary procedure on RUNGS, in the order of `protocols.ladder`."""
+    """Probabilities of the primary procedure on RUNGS, in the order of `cross_validation.ladder`."""
 
-    def predict(task: protocols.Task) -> np.ndarray:
+    def predict(task: cross_validation.Task) -> np.ndarray:
         X, y = task.X[task.fitted], task.y[task.fitted]
         train = np.searchsorted(task.fitted, task.train)
         return plain.probabilities(X, y, task.inner_folds(3), task.X[task.test], train)[0]
 
-    return _columns(protocols.ladder(rows, predict, RUNGS, repeats=range(repeats)))
+    return _columns(cross_validation.ladder(rows, predict, RUNGS, repeats=range(repeats)))
 
 
 def plain_folds(
@@ -39,11 +41,11 @@ def plain_folds(
     found = []
     for name in models:
 
-        def predict(task: protocols.Task, name: str = name) -> np.ndarray:
+        def predict(task: cross_validation.Task, name: str = name) -> np.ndarray:
             X, y, groups = task.X[task.train], task.y[task.train], task.groups[task.train]
             wide = X.astype(np.float64)
             chosen = plain.search(
-                name, wide, y, groups, task.seed, crossvalidation.CANDIDATES, n_jobs
+                name, wide, y, groups, task.seed, original_folds.CANDIDATES, n_jobs
             )
             last = plain.pipeline(name, task.seed).set_params(**chosen.best_params_)
             # The last fit takes the rows as they come, float32, up to the classifier: as ours does.
@@ -51,21 +53,21 @@ def plain_folds(
             estimators.fit(classifier, before.transform(X), y, groups)
             return estimators.probabilities(classifier, before.transform(task.X[task.test]))
 
-        found.append(_columns(protocols.cross_validate(rows, predict, folds)))
+        found.append(_columns(cross_validation.cross_validate(rows, predict, folds)))
     return np.concatenate(found)
 
 
 def _columns(table: pd.DataFrame) -> np.ndarray:
-    return table[protocols.P_COLUMNS].to_numpy()
+    return table[cross_validation.P_COLUMNS].to_numpy()
 
 
 def measure(results: bench.Results) -> None:
     """Measure the ladder, then the folds."""
     rows = made.Rows(60, 32) if results.quick else made.Rows(379, 1024)
     repeats, jobs = (1, 1) if results.quick else (2, 2)
-    model = protocols.primary_model()
+    model = cross_validation.primary_model()
     found = bench.pair(
-        lambda: _columns(protocols.ladder(rows, model, RUNGS, repeats=[0])),
+        lambda: _columns(cross_validation.ladder(rows, model, RUNGS, repeats=[0])),
         lambda: plain_ladder(rows, 1), repeats, False,
     )  # fmt: skip
     apart = bench.check_close(found.our_output, found.their_output, plain.PROBABILITY, "ladder")
@@ -75,10 +77,10 @@ def measure(results: bench.Results) -> None:
     folds = splits.repeated_folds(rows.recordings, "infant", SPLITS, 1, SEED)
     # Both once with the quickest model, unmeasured: starting processes is no part of the work.
     quick = ("logistic_regression",)
-    crossvalidation.by_infant(rows, quick, folds, SEED, False, False, jobs)
+    original_folds.by_infant(rows, quick, folds, SEED, False, False, jobs)
     plain_folds(rows, quick, folds, jobs)
     found = bench.pair(
-        lambda: _columns(crossvalidation.by_infant(rows, models, folds, SEED, False, False, jobs)),
+        lambda: _columns(original_folds.by_infant(rows, models, folds, SEED, False, False, jobs)),
         lambda: plain_folds(rows, models, folds, jobs), repeats, False,
     )  # fmt: skip
     apart = bench.check_close(found.our_output, found.their_output, SAME, "folds")

@@ -24,11 +24,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import bench
-from cryhear.augment import numbered
-from cryhear.chapters import CHAPTERS
+from cryhear.audio.augment import numbered
+from cryhear.corpus.manifest import select
 from cryhear.files import read_table, read_vectors, write_json, write_table, write_vectors
-from cryhear.manifest import select
-from cryhear.plan import READ_MODEL
+from cryhear.study.chapter import CHAPTERS
+from cryhear.study.plan import READ_MODEL
 
 SIZES = (100, 1_000, 10_000)
 HUGE, TAKES_HUGE = 100_000, ("01_audit", "04_exploration")
@@ -184,7 +184,7 @@ def execute(chapter: str) -> None:
     A child's mark starts at the memory of the process that started it: where it never passed that, it is
     not known, and nan is printed.
     """
-    from cryhear.execute import run_chapter as run
+    from cryhear.study.execute import run_chapter as run
 
     run("results/growth/params.json", chapter)
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

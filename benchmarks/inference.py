@@ -15,10 +15,12 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from benchmarks import bench, made, plain
-from cryhear import estimand, inference, intervals, procedure
-from cryhear.labels import CLASSES
-from cryhear.metrics import CALIBRATION_BINS, METRICS
-from cryhear.predictions import strata
+from cryhear.analysis import permutation, primary_auc
+from cryhear.corpus.labels import CLASSES
+from cryhear.evaluation import bootstrap
+from cryhear.evaluation.metrics import CALIBRATION_BINS, METRICS
+from cryhear.evaluation.validation import strata
+from cryhear.models import primary
 
 EQUAL = 1e-12
 """Largest difference of a metric: sums of a thousand float64 values in another order."""
@@ -35,21 +37,21 @@ def predictions(rows: made.Rows, cells: int, repeats: int) -> pd.DataFrame:
             p = rng.dirichlet(np.ones(len(CLASSES)), len(rows.y))
             table = rows.recordings.drop(columns="y").assign(model=f"m{model}", repeat=repeat)
             table["fold"] = pd.factorize(table["infant"])[0] % 5
-            tables.append(table.assign(**dict(zip(intervals.PROBABILITIES, p.T, strict=True))))
+            tables.append(table.assign(**dict(zip(bootstrap.PROBABILITIES, p.T, strict=True))))
     return pd.concat(tables, ignore_index=True)
 
 
 def looped(table: pd.DataFrame, draws: int, within: tuple[str, ...]) -> pd.DataFrame:
-    """`intervals.bootstrap` as a loop over models, draws and scikit-learn's metrics."""
+    """`bootstrap.bootstrap` as a loop over models, draws and scikit-learn's metrics."""
     found = []
     for model, cell in table.groupby("model", sort=False):
-        weights = intervals.draw_weights(cell["infant"], draws, SEED)
+        weights = bootstrap.draw_weights(cell["infant"], draws, SEED)
         values = np.zeros((len(METRICS), draws))
         repeats = cell.groupby("repeat").indices
         for rows in repeats.values():
             for j in range(draws):
                 values[:, j] += one_draw(cell.iloc[rows], weights[rows, j], within)
-        low, high, se, _ = intervals.interval_of(values / len(repeats))
+        low, high, se, _ = bootstrap.interval_of(values / len(repeats))
         named = {"model": model, "metric": list(METRICS), "low": low, "high": high, "se": se}
         found.append(pd.DataFrame(named))
     return pd.concat(found, ignore_index=True)
@@ -57,7 +59,7 @@ def looped(table: pd.DataFrame, draws: int, within: tuple[str, ...]) -> pd.DataF
 
 def one_draw(rows: pd.DataFrame, w: np.ndarray, within: tuple[str, ...]) -> np.ndarray:
     """Every metric of METRICS on weighted rows."""
-    p = rows[list(intervals.PROBABILITIES)].to_numpy()
+    p = rows[list(bootstrap.PROBABILITIES)].to_numpy()
     y = pd.Categorical(rows["label"], categories=list(CLASSES)).codes.astype(int)
     named, shares = p.argmax(axis=1), np.bincount(y, weights=w) / w.sum()
     prior = np.tile(shares, (len(y), 1))
@@ -90,7 +92,7 @@ def fixed_predictions(results: bench.Results) -> None:
     rows = made.Rows(120, 4) if results.quick else made.Rows(379, 4)
     cells, draws, few, repeats = (2, 50, 3, 1) if results.quick else (18, DRAWS, 3, 3)
     table, within = predictions(rows, cells, 2), ("platform",)
-    ours = lambda d: intervals.bootstrap(table, d, SEED, within=within, by=["model"])  # noqa: E731
+    ours = lambda d: bootstrap.bootstrap(table, d, SEED, within=within, by=["model"])  # noqa: E731
     loop_s, loop = bench.timed(lambda: looped(table, few, within))
     bench.check_close(
         ours(few)[["low", "high", "se"]],
@@ -114,14 +116,14 @@ def refitted(results: bench.Results) -> None:
     """The permutation null and the bootstrap of the primary procedure, one repeat of five folds."""
     rows = made.Rows(90, 32) if results.quick else made.Rows(379, 320)
     batch, few, repeats = (20, 2, 1) if results.quick else (128, 3, 2)
-    folds = procedure.primary_folds(rows.recordings, 5, 1, SEED)
-    plan = estimand.Plan.draw(rows.recordings, folds)
+    folds = primary.primary_folds(rows.recordings, 5, 1, SEED)
+    plan = primary_auc.Plan.draw(rows.recordings, folds)
     rng = np.random.default_rng(SEED)
-    Y = inference.exchange_labels(rows.recordings, rows.y, batch, rng)
-    counts = inference.infant_weights(rows.recordings, few, rng)
+    Y = permutation.exchange_labels(rows.recordings, rows.y, batch, rng)
+    counts = permutation.infant_weights(rows.recordings, few, rng)
     ones = np.ones(len(rows.y))
     null = bench.pair(
-        lambda: estimand.repeat_auc(rows.X, Y, plan)[0],
+        lambda: primary_auc.repeat_auc(rows.X, Y, plan)[0],
         lambda: np.stack([_looped_auc(rows.X, y, plan, ones) for y in Y[:few]]), repeats, False,
     )  # fmt: skip
     bench.check_close(null.our_output[:few], null.their_output, plain.AUC, "permutation null")
@@ -131,7 +133,7 @@ def refitted(results: bench.Results) -> None:
     results.ratio("null", per_one, note=f"a permutation; ours {batch} at once, the loop {few}")
     boot = bench.pair(
         lambda: np.stack(
-            [estimand.repeat_auc(rows.X, rows.y, plan, weight=w.astype(float))[0, 0] for w in counts]
+            [primary_auc.repeat_auc(rows.X, rows.y, plan, weight=w.astype(float))[0, 0] for w in counts]
         ),
         lambda: np.stack([_looped_auc(rows.X, rows.y, plan, w) for w in counts]), repeats, False,
     )  # fmt: skip
@@ -140,7 +142,7 @@ def refitted(results: bench.Results) -> None:
 
 
 def _looped_auc(
-    X: np.ndarray, y: np.ndarray, plan: estimand.Plan, weight: np.ndarray
+    X: np.ndarray, y: np.ndarray, plan: primary_auc.Plan, weight: np.ndarray
 ) -> np.ndarray:
     """AUC of each class over a repeat's folds; a row drawn twice is there twice."""
     times = weight.astype(int)

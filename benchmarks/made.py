@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from cryhear.labels import CLASSES
+from cryhear.corpus.labels import CLASSES
 
 RATE = 44_100
 """Hz, of recordings as telephones make them."""

@@ -14,10 +14,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from cryhear import classical, estimators
-from cryhear.labels import CLASSES
-from cryhear.procedure import PRIMARY
-from cryhear.search import balanced_log_loss
+from cryhear.corpus.labels import CLASSES
+from cryhear.models import classical, estimators
+from cryhear.models.primary import PRIMARY
+from cryhear.models.search import balanced_log_loss
 
 PROBABILITY = 5e-3
 """Largest difference of a probability: scikit-learn's solver stops by its gradient (1e-4), ours by its

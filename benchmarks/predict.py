@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import bench, made
-from cryhear import bundle, decision, gate, params, predict, stream, train
+from cryhear import params
 from cryhear.embedding import REPRESENTATIONS, availability
+from cryhear.prediction import bundle, decide, gate, predict, stream, train
 
 PARAMS = bench.ROOT / "params" / "default.yaml"
 GATE = "logmel"
@@ -51,7 +52,7 @@ def cold(path: Path, model: Path) -> float:
     return seconds
 
 
-def heard(path: Path, judge: decision.Judge) -> tuple[stream.Listener, list[decision.Clip]]:
+def heard(path: Path, judge: decide.Judge) -> tuple[stream.Listener, list[decide.Clip]]:
     """The recording played through a pipe; the listener that heard it and what it decided."""
     out, into = os.pipe()
 
@@ -68,7 +69,7 @@ def heard(path: Path, judge: decision.Judge) -> tuple[stream.Listener, list[deci
     return listener, clips
 
 
-def check(clips: list[decision.Clip], others: list[decision.Clip]) -> None:
+def check(clips: list[decide.Clip], others: list[decide.Clip]) -> None:
     """A stream gets what a file gets, clip by clip."""
     for field in ("start_s", "label", "reason"):
         bench.check_same(
@@ -89,9 +90,7 @@ def latencies(results: bench.Results, key: str, times: list[float], note: str) -
     )
 
 
-def one(
-    results: bench.Results, name: str, judge: decision.Judge, model: Path, folder: Path
-) -> None:
+def one(results: bench.Results, name: str, judge: decide.Judge, model: Path, folder: Path) -> None:
     """Measure one representation."""
     short, long = folder / "short", folder / "long"
     [path] = made.recordings(short, 1, SECONDS, 16_000)
@@ -123,7 +122,7 @@ def measure(results: bench.Results) -> None:
         for name in names[-1:] if results.quick else names:
             folder = Path(parent) / name
             model = bundle.write(train.train(study, name, repeats=1), folder / "model")
-            one(results, name, decision.Judge(bundle.read(model), gate.load(GATE)), model, folder)
+            one(results, name, decide.Judge(bundle.read(model), gate.load(GATE)), model, folder)
     results.number("representations", ", ".join(names), "text")
 
 

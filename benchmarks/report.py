@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import bench
-from cryhear.chapters import CHAPTERS
 from cryhear.files import write_json
-from cryhear.study import CHECKSUM_BYTES
+from cryhear.study.chapter import CHAPTERS
+from cryhear.study.run import CHECKSUM_BYTES
 
 PARAMS = "params/default.yaml"
 
@@ -43,7 +43,7 @@ def finished(folder: Path) -> Path:
         write_json(run / name / "artefacts.json", {})
     (run / "html").mkdir()
     (run / "html" / "index.html").write_text("<title>finished</title>\n", encoding="utf-8")
-    _python(folder, "-c", f"from cryhear.plan import Plan; Plan.of({PARAMS!r}).write()")
+    _python(folder, "-c", f"from cryhear.study.plan import Plan; Plan.of({PARAMS!r}).write()")
     _snakemake(folder, "--touch")
     return folder
 

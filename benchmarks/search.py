@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import bench, made, plain
-from cryhear import classical, estimators
+from cryhear.models import classical, estimators
 
 SCORE = 1e-9
 """Largest difference of a fold's score: same arithmetic in the same order."""

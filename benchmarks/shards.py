@@ -25,7 +25,7 @@ import pandas as pd
 from benchmarks import bench, made
 from cryhear.embedding.store import Store
 from cryhear.files import read_vectors, write_text
-from cryhear.study import CHECKSUM_BYTES
+from cryhear.study.run import CHECKSUM_BYTES
 
 SHARDS = 4
 STUDY = """name: {name}

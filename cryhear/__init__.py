@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cryhear.chapters import open_chapter
-    from cryhear.derived import Derived
+    from cryhear.embedding.tables import Derived
     from cryhear.errors import CryhearError
     from cryhear.params import load as load_study
+    from cryhear.study.chapter import open_chapter
 
 _HOMES = {
     "CryhearError": "errors:CryhearError",
-    "Derived": "derived:Derived",
+    "Derived": "embedding.tables:Derived",
     "load_study": "params:load",
-    "open_chapter": "chapters:open_chapter",
+    "open_chapter": "study.chapter:open_chapter",
 }
 
 __all__ = ["CryhearError", "Derived", "load_study", "open_chapter"]

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _complain(message: str) -> None:
-    from cryhear.folders import printable
+    from cryhear.corpus.folders import printable
 
     print("cryhear: " + "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
 
@@ -135,7 +135,7 @@ def _corpus_commands(commands: Any) -> None:
     command = _add(actions, "fetch", _fetch, "download a corpus and check it",
                    "cryhear corpus fetch donateacry corpora",
                    verbose="tell what was checked, and the licence")  # fmt: skip
-    command.add_argument("name", help="donateacry, or another of cryhear.archives.ARCHIVES")
+    command.add_argument("name", help="donateacry, or another of cryhear.corpus.fetch.ARCHIVES")
     command.add_argument("folder", nargs="?", type=Path, default=Path("corpora"))
     command = _add(actions, "check", _check, "audit recordings without running a study",
                    "cryhear corpus check my/cries", "print how many, and no recording",
@@ -196,42 +196,42 @@ def overrides(settings: list[str]) -> dict[str, Any]:
 
 
 def _report(given: argparse.Namespace) -> int:
-    from cryhear import study
+    from cryhear.study import run as study
 
     study.report(given.params, cores=given.cores, overrides=overrides(given.set))
     return 0
 
 
 def _study(given: argparse.Namespace) -> int:
-    from cryhear import study
+    from cryhear.study import run as study
 
     study.run(given.params, cores=given.cores, overrides=overrides(given.set))
     return 0
 
 
 def _book(given: argparse.Namespace) -> int:
-    from cryhear import book
+    from cryhear.study import book
 
     progress.LOG.info("%s", book.build(given.run, given.out))
     return 0
 
 
 def _pdf(given: argparse.Namespace) -> int:
-    from cryhear import printing
+    from cryhear.study import printing
 
     progress.LOG.info("%s", printing.pdf(given.run, given.out))
     return 0
 
 
 def _publish(given: argparse.Namespace) -> int:
-    from cryhear import book
+    from cryhear.study import book
 
     progress.LOG.info("%s holds the chapters of %s", book.publish(given.folder), given.folder)
     return 0
 
 
 def _verify(given: argparse.Namespace) -> int:
-    from cryhear import verify
+    from cryhear.study import verify
 
     report = verify.verify(given.run_folder, given.chapter)
     if not (given.quiet and report.passed):
@@ -240,24 +240,25 @@ def _verify(given: argparse.Namespace) -> int:
 
 
 def _data(given: argparse.Namespace) -> int:
-    from cryhear import derive, study
+    from cryhear.embedding import build_tables
+    from cryhear.study import run as study
 
     made = study.derive(given.params, cores=given.cores, overrides=overrides(given.set))
-    changes = derive.publish(made, given.out)
+    changes = build_tables.publish(made, given.out)
     progress.LOG.info("%s", "\n".join(changes) or f"{given.out}: nothing changed")
     return 0
 
 
 def _fetch(given: argparse.Namespace) -> int:
-    from cryhear import corpora
+    from cryhear.corpus import find
 
-    progress.LOG.info("%s", corpora.fetch(given.name, given.folder))
+    progress.LOG.info("%s", find.fetch(given.name, given.folder))
     return 0
 
 
 def _check(given: argparse.Namespace) -> int:
-    from cryhear import manifest
-    from cryhear.folders import printable
+    from cryhear.corpus import manifest
+    from cryhear.corpus.folders import printable
 
     table, _ = manifest.build(given.roots, jobs=given.jobs)
     for name, found in manifest.audit(table, labels=given.labels).items():
@@ -270,14 +271,15 @@ def _check(given: argparse.Namespace) -> int:
 
 
 def _embed(given: argparse.Namespace) -> int:
-    from cryhear import corpora, embedding, params
+    from cryhear import embedding, params
+    from cryhear.corpus import find
+    from cryhear.corpus.folders import printable
     from cryhear.embedding import extract, store
-    from cryhear.folders import printable
 
     started = time.monotonic()
     options = {"path": given.model} if given.model else {}
     backend = embedding.load(given.representation, **options)
-    recordings, refused = corpora.hashed(given.roots)
+    recordings, refused = find.hashed(given.roots)
     settings = params.Preprocess()
     target = store.Store(given.out, backend, store.preprocess_key(settings))
     failures = extract.embed_recordings(recordings, backend, settings, target)

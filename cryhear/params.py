@@ -60,7 +60,8 @@ class Source(Section):
         [], description="folders of sounds that are no study recordings, one folder a category"
     )
     synthetic: dict[str, Any] | None = Field(
-        None, description="settings of cryhear.synth.SyntheticCorpus; {} for its defaults"
+        None,
+        description="settings of cryhear.corpus.synthetic.SyntheticCorpus; {} for its defaults",
     )
 
     @model_validator(mode="after")
@@ -287,7 +288,7 @@ class Recording(Chapter):
 
 
 class Model(Section):
-    """The model a study leaves behind (`cryhear.train`)."""
+    """The model a study leaves behind (`cryhear.prediction.train`)."""
 
     representation: Representation | None = Field(
         None, description="embedding backend; logmel where the study has it, else its primary"

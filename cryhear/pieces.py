@@ -1,7 +1,7 @@
 """Long computations in pieces: each is a Parquet file, so that a killed chapter goes on where it was.
 
-A piece is named by a digest of everything it depends on: the function, the code behind it, its
-arguments. Nothing stale is read back, and equal arguments give equal names on any machine.
+A piece is named by a digest of everything it depends on: the function, the code of the whole
+package, its arguments. Nothing stale is read back, and equal arguments give equal names on any machine.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ def gather(
     function: Callable[..., pd.DataFrame],
     common: Mapping[str, Any],
     calls: Sequence[Mapping[str, Any]],
-    code: Sequence[str] = (),
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
     """Make what is missing, side by side, and read everything back in order.
@@ -45,8 +45,6 @@ def gather(
         Arguments of every call: arrays, tables, dataclasses, plain values.
     calls : sequence of mapping
         What differs from piece to piece: plain values.
-    code : sequence of str
-        Modules of this package, beside the function itself, that the result depends on.
     n_jobs : int, optional
         Processes; as many as there are processors by default.
 
@@ -55,8 +53,8 @@ def gather(
     pandas.DataFrame
         The pieces one after another, index 0 to n - 1.
     """
-    own = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    base = [f"{function.__module__}.{function.__qualname__}", _code(own), *map(code_digest, code)]
+    own = _code(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    base = [f"{function.__module__}.{function.__qualname__}", own, package_digest()]
     shared = fingerprint(common)
     paths = []
     for call in calls:
@@ -77,10 +75,24 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(_content(value)).hexdigest()
 
 
-def code_digest(module: str) -> str:
-    """SHA-256 of a module's code; comments and documentation do not count."""
-    path = Path(__file__).parent / f"{module}.py"
-    return _code(ast.parse(path.read_text(encoding="utf-8")))
+@cache
+def package_digest() -> str:
+    """SHA-256 of the code of every module of the package; comments and documentation do not count.
+
+    One digest of all of it, not a list of the modules a result depends on: such a list is kept by
+    hand, and the first module it lacks gives a result that is stale and read back all the same.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        digest.update(f"{name}:{_source_digest(path.read_text(encoding='utf-8'))}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _source_digest(source: str) -> str:
+    return _code(ast.parse(source))
 
 
 def _code(tree: ast.Module) -> str:

@@ -17,8 +17,8 @@ PARTIAL = 3
 
 GATES = ("auto", "yamnet", "logmel", "none")
 ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
-"""As `cryhear.gate.CHOICES` and `cryhear.pcm.ENCODINGS`, whose rooms load NumPy: no reason for
-`--help` to wait."""
+"""As `cryhear.prediction.gate.CHOICES` and `cryhear.prediction.pcm.ENCODINGS`, whose modules load
+NumPy: no reason for `--help` to wait."""
 
 RATE, CHANNELS = 16_000, 1
 """What raw sound is taken for where nothing is said."""
@@ -93,7 +93,7 @@ def _listen_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _train(given: argparse.Namespace) -> int:
-    from cryhear import bundle, predict, train
+    from cryhear.prediction import bundle, predict, train
 
     made = train.train(train.study_of(given.params, given.derived), given.representation)
     bundle.write(made, given.out)
@@ -103,7 +103,7 @@ def _train(given: argparse.Namespace) -> int:
 
 
 def _predict(given: argparse.Namespace) -> int:
-    from cryhear import predict
+    from cryhear.prediction import predict
 
     judge = predict.load(given.bundle, given.gate)
     note = predict.standing_note(judge.bundle.card)
@@ -145,7 +145,7 @@ def _write(lines: Generator[str, None, None]) -> None:
 
 
 def _listen(given: argparse.Namespace) -> int:
-    from cryhear import pcm, predict, stream
+    from cryhear.prediction import pcm, predict, stream
 
     form = _raw(given)
     judge = predict.load(given.bundle, given.gate)
@@ -169,7 +169,7 @@ def _listen(given: argparse.Namespace) -> int:
 
 def _raw(given: argparse.Namespace) -> Any:
     """How raw sound is to be read; None for sound that says so itself."""
-    from cryhear import pcm, predict
+    from cryhear.prediction import pcm, predict
 
     told = [f"--{k}" for k in ("format", "rate", "channels") if getattr(given, k) is not None]
     if told and (given.source != predict.STDIN or not given.format):
@@ -187,7 +187,7 @@ def _told(event: Any) -> None:
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    from cryhear import doctor
+    from cryhear.prediction import doctor
 
     print(doctor.report(lacking_only=given.quiet, places=given.verbose))
     return 0

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pytest_socket
 
-from cryhear import printing
+from cryhear.study import printing
 
 RATE = 16_000
 ROOT = Path(__file__).resolve().parent.parent

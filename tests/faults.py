@@ -32,12 +32,15 @@ import numpy as np
 import soundfile
 import toy
 
-from cryhear import bundle, corpora, params, verify
+from cryhear import params
+from cryhear.corpus import find
 from cryhear.embedding import extract, logmel
 from cryhear.embedding import store as stores
 from cryhear.errors import CryhearError
 from cryhear.files import read_json, read_vectors, sha256_of
-from cryhear.ledger import Ledger
+from cryhear.prediction import bundle
+from cryhear.study import verify
+from cryhear.study.ledger import Ledger
 
 RATE = 16_000
 RECORDINGS = 24
@@ -70,7 +73,7 @@ def open_store(folder: Path) -> tuple[logmel.LogMel, stores.Store]:
 def embed(root: Path, folder: Path) -> None:
     """What ``cryhear embed`` does, without its messages."""
     backend, store = open_store(folder)
-    recordings, _ = corpora.hashed([root])
+    recordings, _ = find.hashed([root])
     extract.embed_recordings(recordings, backend, params.Preprocess(), store)
 
 

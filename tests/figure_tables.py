@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear import figures
-from cryhear.labels import CLASSES
+from cryhear.corpus.labels import CLASSES
 
 PARTS = ("train", "validation", "test", "holdout")
 MODELS = (

@@ -211,7 +211,9 @@ def make(folder: Path, kind: Maker, seed: int, known: dict[str, bytes]) -> Path:
 
 def read(path: str) -> str:
     """Do with a file what a manifest and an embedding do; say how it ended, in a few words."""
-    from cryhear import audio, manifest, params, preprocess
+    from cryhear import params
+    from cryhear.audio import decode, preprocess
+    from cryhear.corpus import manifest
     from cryhear.errors import AudioError
 
     with warnings.catch_warnings():
@@ -224,7 +226,7 @@ def read(path: str) -> str:
         if not np.isfinite(measured).all() or heard is None or not np.isfinite(heard).all():
             raise ArithmeticError(f"measured {measured}")
         try:
-            samples = audio.decode(path).samples
+            samples = decode.decode(path).samples
         except AudioError as error:
             return "refused at 16 kHz: " + str(error).removeprefix(f"{path}: ").split(";")[0]
         _, clips = preprocess.run(samples, params.Preprocess(short="pad"))

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from cryhear import params
-from cryhear.bundle import CARD, Bundle
-from cryhear.card import FORMAT
-from cryhear.decision import Judge, prepare
+from cryhear.corpus.labels import CLASSES
 from cryhear.embedding import load
-from cryhear.fitted import Reduction
-from cryhear.labels import CLASSES
+from cryhear.models.fitted import Reduction
+from cryhear.prediction.bundle import CARD, Bundle
+from cryhear.prediction.card import FORMAT
+from cryhear.prediction.decide import Judge, prepare
 
 RATE = 16_000
 

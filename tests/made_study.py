@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from cryhear.labels import CLASSES
+from cryhear.corpus.labels import CLASSES
 
 
 def study(infants=60, seed=0, identity=0.0, dimension=8):

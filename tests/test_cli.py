@@ -7,8 +7,9 @@ import argparse
 import pytest
 import soundfile
 
-from cryhear import cli, gate, recording_commands
+from cryhear import cli, recording_commands
 from cryhear.errors import ParameterError
+from cryhear.prediction import gate
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def test_the_gates_offered_are_those_there_are():
 
 
 def test_building_a_book_hands_over_the_run_and_the_place(monkeypatch, tmp_path, capsys):
-    from cryhear import book
+    from cryhear.study import book
 
     monkeypatch.setattr(book, "build", lambda run, out: (run, out))
     assert cli.main(["book", "--out", str(tmp_path)]) == 0

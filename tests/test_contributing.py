@@ -22,89 +22,76 @@ LONGEST = 60
 """Lines of a change that shows how to add something."""
 WAYS = ("corpus", "representation", "model", "figure", "chapter")
 
-NAMES_OF_FIGURES = {("findings", "figures"), ("scoreboard", "figures")}
-"""Rooms above that look up, in `figures.style`, how a model or a set is written in figures."""
+ORDER = (
+    "errors", "files", "values", "params", "progress", "pieces",
+    "audio", "corpus", "embedding", "models", "evaluation", "analysis", "figures", "prediction",
+    "study", "recording_commands", "cli",
+)  # fmt: skip
+"""Modules at the root and packages, in the order of the tour: each imports only from those before it."""
 
 
-def tour() -> dict[str, int]:
-    """Stage number of each room, as the tour gives it; a room named twice keeps both in the check below."""
-    found: dict[str, int] = {}
-    for number, cells in enumerate(_stages()):
-        for room in re.findall(r"`(\w+)/?`", cells[1]):
-            assert room not in found, f"the tour names {room} twice"
-            found[room] = number
-    return found
-
-
-def _stages() -> list[list[str]]:
-    lines = TEXT.split("| Stage |")[1].split("\n\n")[0].splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def rooms() -> set[str]:
-    names = {
-        path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")
+def modules() -> dict[str, Path]:
+    """Every module of the library by its dotted name below ``cryhear``."""
+    found = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
     }
-    return names - {"__init__", "__main__"}
+    return {name.removesuffix(".__init__"): path for name, path in found.items()}
 
 
 def imported() -> dict[str, set[str]]:
-    """Rooms that each room imports, at its head or inside a function."""
-    found: dict[str, set[str]] = {room: set() for room in rooms()}
-    for path in PACKAGE.rglob("*.py"):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """Modules that each module imports, at its head or inside a function."""
+    known = modules()
+    found: dict[str, set[str]] = {name: set() for name in known}
+    for module, path in known.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = []
-            if isinstance(node, ast.ImportFrom) and node.module == "cryhear":
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cryhear."):
-                names = [str(node.module).split(".")[1]]
+            names: list[str] = []
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cryhear"):
+                below = str(node.module).removeprefix("cryhear").lstrip(".")
+                inside = [f"{below}.{alias.name}".lstrip(".") for alias in node.names]
+                names = [name if name in known else below for name in inside]
             elif isinstance(node, ast.Import):
-                names = [a.name.split(".")[1] for a in node.names if a.name.startswith("cryhear.")]
-            if room in found:
-                found[room] |= {name for name in names if name in found and name != room}
+                names = [a.name.removeprefix("cryhear.") for a in node.names]
+            found[module] |= {name for name in names if name in known and name != module}
     return found
 
 
-def test_the_tour_names_every_room_once_and_no_other() -> None:
-    assert set(tour()) == rooms(), "mend the tour in CONTRIBUTING.md and the pages in book/api/"
+def test_the_tour_names_every_package_in_order() -> None:
+    rooms = {name.split(".")[0] for name in modules()} - {"__init__", "__main__"}
+    assert rooms == set(ORDER), "mend ORDER and the tour in CONTRIBUTING.md"
+    tour = TEXT.split("## The tour of the house")[1].split("\n## ")[0]
+    packages = [name for name in ORDER if (PACKAGE / name).is_dir()]
+    named = [name for name in re.findall(r"`(\w+)`", tour) if name in packages]
+    assert named == packages
 
 
-def test_imports_point_up_the_tour() -> None:
-    stage = tour()
+def test_packages_import_only_from_those_before_them() -> None:
+    place = {name: number for number, name in enumerate(ORDER)}
     wrong = [
-        f"{room} (stage {_stages()[stage[room]][0]}) imports {other} ({_stages()[stage[other]][0]})"
-        for room, others in imported().items()
+        f"{module} imports {other}"
+        for module, others in imported().items()
         for other in sorted(others)
-        if stage[other] > stage[room] and (room, other) not in NAMES_OF_FIGURES
+        if module not in ("__init__", "__main__")
+        and place[other.split(".")[0]] > place[module.split(".")[0]]
     ]
     assert not wrong
 
 
 def test_no_import_leads_in_a_circle() -> None:
-    left = imported()
-    while free := [room for room, others in left.items() if not others & left.keys()]:
-        for room in free:
-            del left[room]
+    left = {name: others for name, others in imported().items() if name != "__init__"}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
     assert not left, f"a circle among {sorted(left)}"
 
 
-def test_the_pages_of_the_library_hold_the_rooms_of_their_stage() -> None:
+def test_every_package_has_its_folder_of_tests_and_its_page() -> None:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     entries = [entry for part in toc["parts"] for entry in part["chapters"]]
     [pages] = [entry["sections"] for entry in entries if entry["file"] == "api"]
-    assert len(pages) == len(_stages())
-    for page, cells in zip(pages, _stages(), strict=True):
-        text = (ROOT / "book" / f"{page['file']}.md").read_text(encoding="utf-8")
-        modules = re.findall(r"\.\. automodule:: cryhear\.([\w.]+)", text)
-        assert text.startswith(f"# {cells[0]}\n")
-        assert modules == re.findall(r"## `cryhear\.([\w.]+)`", text)
-        expected = set()
-        for room in re.findall(r"`(\w+)/?`", cells[1]):
-            files = (PACKAGE / room).rglob("*.py") if (PACKAGE / room).is_dir() else ()
-            inside = {f"{room}.{path.stem}" for path in files if path.stem != "__init__"}
-            expected |= {room, *inside}
-        assert set(modules) == expected, page["file"]
+    packages = [name for name in ORDER if (PACKAGE / name).is_dir()]
+    assert [page["file"] for page in pages] == ["api/ground", *(f"api/{p}" for p in packages)]
+    assert all(list((ROOT / "tests" / name).glob("test_*.py")) for name in packages)
 
 
 def changes() -> dict[str, str]:
@@ -127,7 +114,7 @@ def test_what_a_change_leaves_and_takes_away_stands_in_the_source(name: str) -> 
         if old == "/dev/null":
             continue
         source = (ROOT / old.removeprefix("a/")).read_text(encoding="utf-8")
-        for hunk in re.split(r"^@@ .*\n", hunks, flags=re.M)[1:]:
+        for hunk in re.split(r"^ .*\n", hunks, flags=re.M)[1:]:
             kept = "".join(f"{line[1:]}\n" for line in hunk.splitlines() if line[:1] in (" ", "-"))
             assert kept in source, f"{old} has no longer:\n{kept}"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cryhear import manifest
+from cryhear.corpus import manifest
 
 EACH = 6
 """Files of a kind; `python tests/fuzz.py` makes any number."""

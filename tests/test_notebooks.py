@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from cryhear import params
-from cryhear.chapters import CHAPTERS
-from cryhear.ledger import merge
+from cryhear.study.chapter import CHAPTERS
+from cryhear.study.ledger import merge
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

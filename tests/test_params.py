@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cryhear import params, verify
-from cryhear.chapters import CHAPTERS
+from cryhear import params
 from cryhear.errors import ParameterError
-from cryhear.procedure import PRIMARY
+from cryhear.models.primary import PRIMARY
+from cryhear.study import verify
+from cryhear.study.chapter import CHAPTERS
 
 MINIMAL = {"name": "toy", "source": {"derived": "data/donateacry"}}
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cryhear import pieces
+
+PACKAGE = Path(pieces.__file__).parent
 
 
 def square(x: np.ndarray, log: str, i: int) -> pd.DataFrame:
@@ -18,7 +24,7 @@ def square(x: np.ndarray, log: str, i: int) -> pd.DataFrame:
 
 def run(folder, x, numbers, log):
     return pieces.gather(
-        folder, "square", square, {"x": x, "log": log}, [{"i": i} for i in numbers], (), n_jobs=1
+        folder, "square", square, {"x": x, "log": log}, [{"i": i} for i in numbers], n_jobs=1
     )
 
 
@@ -51,12 +57,60 @@ def test_fingerprints_tell_values_apart_and_equal_copies_not():
         pieces.fingerprint(object())
 
 
-def test_code_digest_ignores_documentation(tmp_path, monkeypatch):
-    monkeypatch.setattr(pieces, "__file__", str(tmp_path / "pieces.py"))
-    target = tmp_path / "toy.py"
-    target.write_text('"""One."""\n\n\ndef f():\n    """Two."""\n    return 1\n')
-    first = pieces.code_digest("toy")
-    target.write_text('"""Other."""\n\n\ndef f():\n    """Words."""\n    # why\n    return 1\n')
-    assert pieces.code_digest("toy") == first
-    target.write_text('"""One."""\n\n\ndef f():\n    """Two."""\n    return 2\n')
-    assert pieces.code_digest("toy") != first
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package whose modules a test may edit."""
+    copy = tmp_path / "cryhear"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(pieces, "__file__", str(copy / "pieces.py"))
+    return copy
+
+
+def digest_now():
+    pieces.package_digest.cache_clear()
+    return pieces.package_digest()
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_digest():
+    yield
+    pieces.package_digest.cache_clear()
+
+
+def test_a_change_of_any_module_changes_the_key(package):
+    seen = {digest_now()}
+    modules = sorted(package.rglob("*.py"))
+    for count, module in enumerate(modules, 2):
+        module.write_text(module.read_text(encoding="utf-8") + "\n_CHANGED = 1\n", encoding="utf-8")
+        seen.add(digest_now())
+        assert len(seen) == count, f"an edit of {module.name} leaves the key as it was"
+
+
+def test_a_comment_or_a_docstring_does_not_change_the_key(package):
+    before = digest_now()
+    for module in sorted(package.rglob("*.py")):
+        module.write_text(module.read_text(encoding="utf-8") + "\n# why\n", encoding="utf-8")
+    target = package / "models" / "fitted.py"
+    text = target.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    target.write_text(text.replace(ast.get_docstring(tree).splitlines()[0], "Other words."))
+    assert digest_now() == before
+
+
+def test_a_renamed_or_a_new_module_changes_the_key(package):
+    before = digest_now()
+    (package / "models" / "fitted.py").rename(package / "models" / "other.py")
+    renamed = digest_now()
+    (package / "models" / "new.py").write_text("VALUE = 1\n")
+    assert len({before, renamed, digest_now()}) == 3
+
+
+def test_an_edit_of_the_reduction_is_computed_anew(tmp_path, package):
+    # The fault this mends: `fitted` was on no list, and the old probabilities were read back.
+    log = str(tmp_path / "log.txt")
+    run(tmp_path, np.arange(3.0), [1], log)
+    target = package / "models" / "fitted.py"
+    target.write_text(target.read_text(encoding="utf-8") + "\n_CHANGED = 1\n", encoding="utf-8")
+    digest_now()
+    run(tmp_path, np.arange(3.0), [1], log)
+    assert len(Path(log).read_text().splitlines()) == 2

@@ -15,7 +15,8 @@ import made_bundle
 import pytest
 import soundfile
 
-from cryhear import bundle, cli, decision, gate, pcm, predict, recording_commands
+from cryhear import cli, recording_commands
+from cryhear.prediction import bundle, decide, gate, pcm, predict
 
 RATE = 16_000
 KEYS = ["file", "label", "probabilities", "abstain", "reason", "clips", "seconds"]
@@ -147,7 +148,7 @@ def test_listen_tells_of_dropouts_even_when_quiet(run, tmp_path):
     soundfile.write(tmp_path / "gap.wav", x, RATE)
     code, out, err = run("listen", str(tmp_path / "gap.wav"), "--quiet")
     assert code == 0
-    assert decision.DROPOUT in out
+    assert decide.DROPOUT in out
     assert err.strip() == "cryhear: dropout at 2.50 s, 1.25 s"
 
 
@@ -199,7 +200,7 @@ def test_a_wrong_command_line_is_exit_code_2(capsys):
 
 
 def test_train_writes_a_bundle_and_says_what_it_is(tmp_path, monkeypatch, capsys):
-    from cryhear import train
+    from cryhear.prediction import train
 
     asked = []
     monkeypatch.setattr(train, "study_of", lambda *given: given)
@@ -289,7 +290,7 @@ def test_interrupting_predict_leaves_a_whole_list(model, cry, tmp_path):
 
 @pytest.mark.parametrize("written", [1, 2, 3])
 def test_a_list_is_whole_wherever_its_writing_is_interrupted(written):
-    result = predict.Result("a.wav", decision.Clip(0.0, None, None, "too quiet", {}))
+    result = predict.Result("a.wav", decide.Clip(0.0, None, None, "too quiet", {}))
     lines = predict.as_json([result, result])
     said = [next(lines) for _ in range(written)]
     said.append(lines.throw(KeyboardInterrupt()))

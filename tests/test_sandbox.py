@@ -18,7 +18,7 @@ import pytest
 import soundfile
 import toy
 
-from cryhear import bundle
+from cryhear.prediction import bundle
 
 HOOK = """
 import json, os, sys

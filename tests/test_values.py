@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryhear import cli, params, plan, values
+from cryhear import cli, params, values
 from cryhear.errors import ParameterError, StudyError
+from cryhear.study import plan
 
 BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcd", "bcde"))  # noqa: B905
 HOSTILE = {

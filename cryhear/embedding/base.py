@@ -120,7 +120,7 @@ def check_clips(clips: np.ndarray) -> None:
         came = f"shape {clips.shape}" if isinstance(clips, np.ndarray) else type(clips).__name__
         raise RepresentationError(
             f"clips came as {came}; a NumPy array of shape (n, {CLIP_SAMPLES}) was expected, 2 s at "
-            "16 kHz a row. Cut the recording with cryhear.preprocess first."
+            "16 kHz a row. Cut the recording with cryhear.audio.preprocess first."
         )
     if clips.dtype != np.float32:
         raise RepresentationError(

@@ -55,7 +55,7 @@ def table(derived: Any) -> pd.DataFrame:
 
     Parameters
     ----------
-    derived : cryhear.derived.Derived
+    derived : cryhear.embedding.tables.Derived
 
     Returns
     -------

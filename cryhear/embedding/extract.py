@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
-from cryhear import audio, preprocess, progress
+from cryhear import progress
+from cryhear.audio import decode, preprocess
 from cryhear.embedding.base import SAMPLE_RATE, Backend
 from cryhear.embedding.store import Store
 from cryhear.errors import CryhearError, RepresentationError
@@ -86,7 +87,7 @@ def embed_recordings(
     wanted = wanted[~wanted["recording"].isin(store.complete())]
 
     def prepare(recording: str, path: str) -> tuple[np.ndarray, np.ndarray]:
-        samples = audio.decode(path, sample_rate=SAMPLE_RATE, limit_s=limit_s).samples
+        samples = decode.decode(path, sample_rate=SAMPLE_RATE, limit_s=limit_s).samples
         if transform is not None:
             samples = transform(samples, recording=recording)
         after = partial(denoised, recording=recording) if denoised is not None else None

@@ -10,7 +10,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_ROOMS = ("data", "signal", "embedding", "scores", "calibration", "audit", "sensitivity", "answers")
+_ROOMS = (
+    "corpus",
+    "audio",
+    "embedding",
+    "models",
+    "calibration",
+    "leakage",
+    "sensitivity",
+    "prediction",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from cryhear.corpus.labels import display_name
 from cryhear.figures.style import (
     ACCENT,
     CHANCE,
@@ -18,7 +19,6 @@ from cryhear.figures.style import (
     legend,
     marks,
     matrix,
-    name_of,
     new,
     parts_of,
     style_of,
@@ -35,7 +35,7 @@ def reliability(table: pd.DataFrame, series: str) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        One row a bin (`cryhear.calibration.reliability`): ``predicted`` (mean), ``observed``
+        One row a bin (`cryhear.evaluation.calibration.reliability`): ``predicted`` (mean), ``observed``
         (frequency), ``n``; optionally ``low``, ``high`` (interval of the frequency) and
         the column named by `series`.
     series : str
@@ -80,7 +80,9 @@ def confidence(table: pd.DataFrame) -> Figure:
         for box in wrong_bars:
             box.set(facecolor="#BDBDBD", hatch="xxx")
         axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_title(f"{name_of(label)}: {len(right):,} right, {len(wrong):,} wrong", loc="left")
+        axes.set_title(
+            f"{display_name(label)}: {len(right):,} right, {len(wrong):,} wrong", loc="left"
+        )
     handles = [Patch(facecolor="#4D4D4D"), Patch(facecolor="#BDBDBD", hatch="xxx")]
     handles_below(figure, handles, ["right (class colour)", "wrong, stacked on it"])
     grid[-1, 0].set(xlabel="Probability of the predicted class", xlim=(1 / 3 - 0.01, 1.01))
@@ -104,9 +106,9 @@ def train_holdout_gap(table: pd.DataFrame) -> Figure:
     for part in parts:
         rows, style = table[table["part"] == part], style_of(part, parts)
         at = [models.index(m) for m in rows["model"]]
-        axes.plot(rows["value"], at, **marks(style, ""), markersize=7, label=name_of(part))
+        axes.plot(rows["value"], at, **marks(style, ""), markersize=7, label=display_name(part))
     chance_line(axes, 1 / 3, "x")
-    axes.set_yticks(range(len(models)), map(name_of, models))
+    axes.set_yticks(range(len(models)), map(display_name, models))
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.set_xlabel("Balanced accuracy")
     legend(figure)
@@ -135,7 +137,7 @@ def fold_scores(table: pd.DataFrame, means: pd.DataFrame) -> Figure:
     axes.errorbar(means["value"], at, xerr=errors(means), color=ACCENT, marker="D", linestyle="",
                   capsize=3, label="mean and interval")  # fmt: skip
     chance_line(axes, 1 / 3, "x")
-    names = [f"{name_of(g)} ({int((table['group'] == g).sum())})" for g in groups]
+    names = [f"{display_name(g)} ({int((table['group'] == g).sum())})" for g in groups]
     axes.set_yticks(range(len(groups)), names)
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_xlabel("Balanced accuracy")
@@ -163,7 +165,7 @@ def split_lottery(table: pd.DataFrame, own: dict[str, float]) -> Figure:
         chance_line(axes, 0.5, "x")
         if unit in own:
             axes.axvline(own[unit], color=ACCENT, linewidth=2, label="on the split shown here")
-        axes.set(ylabel="Splits", title=f"dealt by {name_of(unit)} (n = {len(values)})")
+        axes.set(ylabel="Splits", title=f"dealt by {display_name(unit)} (n = {len(values)})")
     grid[-1, 0].set_xlabel("Holdout macro AUC")
     legend(figure)
     return figure
@@ -194,8 +196,8 @@ def confusion(table: pd.DataFrame, panel: str) -> Figure:
             "none" if np.isnan(value) else f"{count:,.{int(count % 1 > 0)}f}\n{value:.0%}"
             for value, count in zip(share.flat, n.flat, strict=True)
         ]
-        cells_drawn = matrix(axes, share, texts, [name_of(label) for label in labels])
-        axes.set(ylabel="True class", title=f"{name_of(one)} (n = {n.sum():,.0f})")
+        cells_drawn = matrix(axes, share, texts, [display_name(label) for label in labels])
+        axes.set(ylabel="True class", title=f"{display_name(one)} (n = {n.sum():,.0f})")
     grid[-1, 0].set_xlabel("Predicted class")
     figure.colorbar(cells_drawn, ax=list(grid.flat), label="Share of the true class", aspect=30)
     return figure
@@ -225,7 +227,7 @@ def right_and_wrong(table: pd.DataFrame, axis_names: tuple[str, str] = ("PC 1", 
             part = rows[rows["correct"] == correct]
             axes.scatter(part["x"], part["y"], s=20, facecolors=face, edgecolors=style["color"],
                          marker=style["marker"], linewidths=0.9, alpha=0.85)  # fmt: skip
-        axes.set_title(f"{name_of(one)}\n{int((~rows['correct']).sum())} of {len(rows)} wrong")
+        axes.set_title(f"{display_name(one)}\n{int((~rows['correct']).sum())} of {len(rows)} wrong")
         axes.set(xticks=[], yticks=[])
     figure.supxlabel(
         f"{axis_names[0]}  (hollow: right, filled: wrong, grey: other classes)", fontsize=10

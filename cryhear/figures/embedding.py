@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cryhear.figures.data import AGE_BANDS
+from cryhear.corpus.labels import display_name
+from cryhear.figures.corpus import AGE_BANDS
 from cryhear.figures.style import (
     CHANCE,
     INK,
@@ -19,7 +20,6 @@ from cryhear.figures.style import (
     handles_below,
     legend,
     marks,
-    name_of,
     new,
     require,
     style_of,
@@ -51,7 +51,9 @@ def barcodes(table: pd.DataFrame) -> Figure:
             extent=(0, len(values), 0, 1),
         )  # fmt: skip
         axes.set_yticks([])
-        axes.set_title(name_of(label), loc="left", color=style_of(label)["color"], weight="bold")
+        axes.set_title(
+            display_name(label), loc="left", color=style_of(label)["color"], weight="bold"
+        )
     grid[-1, 0].set_xlabel("Dimension of the embedding")
     figure.colorbar(image, ax=list(grid.flat), label="Standard deviations", aspect=20, pad=0.02,
                     extend="both" if signed else "max")  # fmt: skip
@@ -117,7 +119,9 @@ def projection(
         part = table if one is None else table[table[panel] == one]
         _points(axes, part, by, groups, x, y)
         if one is not None:
-            axes.set_title(f"{name_of(one) if shared else f'{panel} {one}'} (n = {len(part):,})")
+            axes.set_title(
+                f"{display_name(one) if shared else f'{panel} {one}'} (n = {len(part):,})"
+            )
         axes.set(xticks=[], yticks=[])
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_axis_off()
@@ -126,7 +130,7 @@ def projection(
         axes.set_ylabel(axis_names[1] if place % wide == 0 else "")
     handles, names = class_handles("marker", groups)
     if by == "age_band":
-        names = [AGE_BANDS.get(group, name_of(group)) for group in groups]
+        names = [AGE_BANDS.get(group, display_name(group)) for group in groups]
     handles_below(figure, handles, [name[:24] for name in names])
     return figure
 
@@ -163,7 +167,7 @@ def umap_stability(table: pd.DataFrame, chance: float) -> Figure:
                   markersize=4)  # fmt: skip
         axes.plot([np.median(values)] * 2, [place - 0.35, place + 0.35], color=INK, linewidth=2)
     chance_line(axes, chance, "x")
-    names = [f"{name_of(q)} ({int((table['quantity'] == q).sum())})" for q in quantities]
+    names = [f"{display_name(q)} ({int((table['quantity'] == q).sum())})" for q in quantities]
     axes.set_yticks(range(len(quantities)), names)
     axes.set(xlim=(-0.02, 1.02), xlabel="Value (1: maps agree fully; line: median)")
     axes.set_ylim(len(quantities) - 0.5, -0.5)
@@ -185,7 +189,7 @@ def neighbour_purity(table: pd.DataFrame) -> Figure:
     for place, target in enumerate(targets):
         rows, style = table[table["target"] == target].sort_values("k"), style_of(target, targets)
         at = rows["k"] * 1.03 ** (place - (len(targets) - 1) / 2)
-        axes.plot(at, rows["purity"], label=name_of(target), **marks(style))
+        axes.plot(at, rows["purity"], label=display_name(target), **marks(style))
         axes.plot(at, rows["chance"], color=style["color"], linestyle=":", linewidth=1, marker="_",
                   markersize=9)  # fmt: skip
     axes.plot([], [], color=CHANCE, linestyle=":", marker="_", label="chance of the same colour")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from cryhear.corpus.labels import display_name
 from cryhear.figures.style import (
     CHANCE,
     INK,
@@ -16,7 +17,6 @@ from cryhear.figures.style import (
     fill,
     groups_of,
     marks,
-    name_of,
     parts_of,
     style_of,
 )
@@ -51,7 +51,7 @@ def forest(
         axes.vlines(table["chance"], y - 0.38, y + 0.38, color=CHANCE, linestyle=(0, (3, 2)),
                     label=chance_label)  # fmt: skip
     chance_line(axes, chance, "x")
-    axes.set_yticks(range(len(names)), [name_of(name) for name in names])
+    axes.set_yticks(range(len(names)), [display_name(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.hlines(np.arange(1, len(names)) - 0.5, 0, 1, transform=axes.get_yaxis_transform(),
                 color="#E6E6E6", linewidth=0.8, zorder=0)  # fmt: skip
@@ -71,10 +71,10 @@ def bars(axes: Axes, table: pd.DataFrame, x: str, series: str, value: str = "val
         part = table[table[series] == kind]
         at = np.array([places.index(p) for p in part[x]]) + (number - (len(kinds) - 1) / 2) * width
         style = style_of(kind, kinds)
-        axes.bar(at, part[value], width * 0.92, **fill(style), label=name_of(kind),
+        axes.bar(at, part[value], width * 0.92, **fill(style), label=display_name(kind),
                  yerr=errors(part) if value == "value" else None,
                  error_kw={"ecolor": INK, "capsize": 2, "linewidth": 1.2})  # fmt: skip
-    axes.set_xticks(range(len(places)), [name_of(place) for place in places])
+    axes.set_xticks(range(len(places)), [display_name(place) for place in places])
 
 
 def band_line(

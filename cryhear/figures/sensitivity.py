@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cryhear.corpus.labels import display_name
 from cryhear.figures.plots import forest, forest_height
 from cryhear.figures.style import (
     ACCENT,
@@ -17,7 +18,6 @@ from cryhear.figures.style import (
     groups_of,
     legend,
     marks,
-    name_of,
     new,
     parts_of,
 )
@@ -46,7 +46,7 @@ def specification_curve(table: pd.DataFrame, x_label: str) -> Figure:
     for value in own["value"]:
         axes.axvline(value, color=ACCENT, linewidth=0.8, zorder=0)
     chance_line(axes, 0.5, "x")
-    names = [f"{name_of(row.factor)}: {name_of(row.level)}" for row in rows.itertuples()]
+    names = [f"{display_name(row.factor)}: {display_name(row.level)}" for row in rows.itertuples()]
     axes.set_yticks(range(len(rows)), names)
     for tick, bold in zip(axes.get_yticklabels(), primary, strict=True):
         tick.set_weight("bold" if bold else "normal")
@@ -113,7 +113,7 @@ def robustness(
         look = marks(style, "" if ordered else None)
         axes.errorbar(at, rows["value"], yerr=errors(rows), capsize=2, label=label, **look)
     if ordered:
-        axes.set_xticks(range(len(steps)), [name_of(s).replace(" ", "\n") for s in steps])
+        axes.set_xticks(range(len(steps)), [display_name(s).replace(" ", "\n") for s in steps])
         axes.set_xlim(-0.5, len(steps) - 0.5)
     else:
         axes.set_xticks(steps, [f"{step:g}" for step in steps])
@@ -146,7 +146,7 @@ def out_of_distribution(table: pd.DataFrame, threshold: float, x_label: str) -> 
         cry = "cries" in str(source)
         box.set(facecolor=ACCENT if cry else "#CFCFCF", hatch="" if cry else "///", alpha=0.8)
     chance_line(axes, threshold, "x", "threshold")
-    names = [f"{name_of(s)} ({len(v)})" for s, v in zip(sources, values, strict=True)]
+    names = [f"{display_name(s)} ({len(v)})" for s, v in zip(sources, values, strict=True)]
     axes.set_yticks(range(1, len(sources) + 1), names)
     axes.invert_yaxis()
     axes.set_xlabel(x_label)
@@ -177,7 +177,7 @@ def beside_original(
     if "infants" in table:
         axes.plot(table["infants"], at, color=ACCENT, marker="D", linestyle="",
                   label="this study, infants apart")  # fmt: skip
-    axes.set_yticks(at, map(name_of, table["quantity"]))
+    axes.set_yticks(at, map(display_name, table["quantity"]))
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel(x_label)
     legend(figure)

@@ -25,8 +25,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
+from cryhear.corpus.labels import CLASSES, display_name
 from cryhear.errors import EvaluationError
-from cryhear.labels import CLASSES
 
 DARK = 0.62
 """Shade of a grey cell, 0 (white) to 1, from which white text has more contrast than black."""
@@ -56,23 +56,6 @@ SERIES: tuple[dict[str, str], ...] = (
 
 PARTS = ("train", "validation", "test", "holdout", "all")
 """Parts of the four-way split in the order they are drawn."""
-
-NAMES = {
-    "": "unknown",
-    "ios": "iOS",
-    "android": "Android",
-    "hear": "HeAR",
-    "hear-pytorch": "HeAR (PyTorch)",
-    "yamnet": "YAMNet",
-    "egemaps": "eGeMAPS",
-    "logmel": "log-mel",
-    "svm_rbf": "SVM (RBF)",
-    "mlp": "MLP",
-    "f1": "F1",
-    "oof": "out of fold",
-    "oof_copies": "copies, out of fold",
-}
-"""How names of the study's tables are written in figures, where it is not as they are."""
 
 INK, CHANCE = "#222222", "#6B6B6B"
 CHANCE_DASHES = (0, (4, 3))
@@ -224,12 +207,9 @@ def parts_of(
     if series is None or series not in table.columns:
         return [(None, table, dict(SERIES[0]))]
     kinds = groups_of(table, series)
-    return [(name_of(kind), table[table[series] == kind], style_of(kind, kinds)) for kind in kinds]
-
-
-def name_of(group: Any) -> str:
-    """A group's name as drawn: `NAMES`, else with its underscores as spaces."""
-    return NAMES.get(group, str(group).replace("_", " "))
+    return [
+        (display_name(kind), table[table[series] == kind], style_of(kind, kinds)) for kind in kinds
+    ]
 
 
 def chance_line(axes: Axes, value: float | None, across: str = "y", label: str = "chance") -> None:
@@ -295,4 +275,4 @@ def class_handles(
             made.append(Patch(facecolor=style["color"], hatch=style["hatch"], edgecolor="white"))
         else:
             made.append(Line2D([], [], **marks(style, "")))
-    return made, [name_of(group) for group in groups]
+    return made, [display_name(group) for group in groups]

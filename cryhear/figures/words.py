@@ -6,7 +6,8 @@ import re
 
 import pandas as pd
 
-from cryhear.figures.style import groups_of, name_of
+from cryhear.corpus.labels import display_name
+from cryhear.figures.style import groups_of
 
 
 def listed(values: pd.Series, form: str = "{:,.0f}") -> str:
@@ -29,9 +30,9 @@ def listed(values: pd.Series, form: str = "{:,.0f}") -> str:
     """
     groups = groups_of(pd.DataFrame({"group": values.index.get_level_values(0)}), "group")
     if values.index.nlevels == 2:
-        parts = (f"{name_of(group)}: {listed(values.xs(group), form)}" for group in groups)
+        parts = (f"{display_name(group)}: {listed(values.xs(group), form)}" for group in groups)
         return "; ".join(parts)
-    return ", ".join(f"{name_of(group)} {_written(values[group], form)}" for group in groups)
+    return ", ".join(f"{display_name(group)} {_written(values[group], form)}" for group in groups)
 
 
 def middles(table: pd.DataFrame, by: str, column: str, form: str = "{:.1f}") -> str:
@@ -55,7 +56,7 @@ def middles(table: pd.DataFrame, by: str, column: str, form: str = "{:.1f}") -> 
     for group in groups_of(table, by):
         quartiles = table.loc[table[by] == group, column].quantile([0.25, 0.5, 0.75])
         low, middle, high = (_written(value, form) for value in quartiles)
-        found.append(f"{name_of(group)} {middle} ({low} to {high})")
+        found.append(f"{display_name(group)} {middle} ({low} to {high})")
     return ", ".join(found)
 
 

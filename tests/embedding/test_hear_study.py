@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from standins import STANDIN_DIMENSION
 
-from cryhear.derived import Derived
+from cryhear.audio.perturb import ALTERNATIVES
+from cryhear.embedding.tables import Derived
 from cryhear.files import read_json
-from cryhear.perturb import ALTERNATIVES
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = """\

@@ -1,0 +1,1 @@
+"""The chapters' analyses, one module each. Draws nothing."""

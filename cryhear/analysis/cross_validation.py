@@ -1,0 +1,322 @@
+"""Cross-validation and the leakage ladder: any model in, out-of-fold predictions out.
+
+A `Task` says which rows train, which rows scaling, PCA and tuning may see, and which are scored. A
+rung of the ladder is a rule for making tasks; a model is a function from a task to probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cryhear.corpus import splits
+from cryhear.corpus.labels import CLASSES
+from cryhear.errors import ParameterError
+from cryhear.models import batched_logistic
+from cryhear.models.primary import PRIMARY, Procedure, Reduction, choose_C, inner_seed, refit
+from cryhear.pieces import fingerprint
+
+P_COLUMNS = [f"p_{name}" for name in CLASSES]
+_REMEMBERED = 20  # sets of rows whose components a model remembers: the folds of a few repeats
+
+
+class Rung(NamedTuple):
+    """What folds keep whole, and which rows scaling, PCA and tuning see: 'all' or 'train'."""
+
+    unit: str
+    fitted: str
+
+
+RUNGS: dict[str, Rung] = {
+    "L0": Rung("row", "all"),  # augmented copies of one recording are on both sides
+    "L1": Rung("recording", "all"),
+    "L2": Rung("recording", "train"),
+    "L3": Rung("infant", "train"),
+    "L4": Rung("platform", "train"),  # trained on one, tested on the other, infants apart
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fit: rows are the recordings, then copy 0 of each, copy 1 of each, ...
+
+    Attributes
+    ----------
+    X : numpy.ndarray, shape (m, d), float32
+    y : numpy.ndarray, shape (m,), int
+    recordings : pandas.DataFrame, m rows
+    unit : {'row', 'recording', 'infant'}
+        What the rung keeps whole, and what tuning inside it should.
+    train, fitted, test : numpy.ndarray of int, rising
+        Rows of the training side; that scaling, PCA and tuning see; to be scored.
+    protocol : str
+    repeat, fold, seed : int
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    recordings: pd.DataFrame
+    unit: str
+    train: np.ndarray
+    fitted: np.ndarray
+    test: np.ndarray
+    protocol: str
+    repeat: int
+    fold: int
+    seed: int
+
+    @property
+    def groups(self) -> np.ndarray:
+        """What a row must stay together with, shape (m,)."""
+        whole = np.arange(len(self.y)) if self.unit == "row" else self.recordings[self.unit]
+        return np.asarray(whole)
+
+    def inner_folds(self, n_splits: int) -> np.ndarray:
+        """Inner fold of each row of `fitted`, drawn without labels; copies follow their recording."""
+        rows = self.recordings.iloc[self.fitted]
+        if self.unit == "row":
+            return splits.folds(rows, "row", n_splits, self.seed, stratify=False)
+        once = rows.drop_duplicates("recording")
+        folds = splits.folds(once, self.unit, n_splits, self.seed, stratify=False)
+        return pd.Series(folds, once["recording"])[rows["recording"]].to_numpy()
+
+
+Model = Callable[[Task], np.ndarray]
+"""Probabilities, shape (len(task.test), 3), from a task."""
+
+
+def primary_model(procedure: Procedure = PRIMARY) -> Model:
+    """The primary procedure as a model of the ladder.
+
+    It keeps the components of the rows it has seen: L0 fits them on the same rows in every fold, and
+    labels that were exchanged find them fitted.
+    """
+    seen: dict[str, tuple[Reduction, np.ndarray]] = {}
+
+    def predict(task: Task) -> np.ndarray:
+        X, y = task.X[task.fitted], task.y[task.fitted][None]
+        key = fingerprint(X)
+        if key not in seen:
+            if len(seen) == _REMEMBERED:
+                del seen[next(iter(seen))]
+            reduction = Reduction.fit(X, procedure.explained)
+            seen[key] = reduction, reduction(X)
+        reduction, Z = seen[key]
+        C = choose_C(Z, y, task.inner_folds(procedure.inner_folds), procedure)
+        rows = np.searchsorted(task.fitted, task.train)
+        model = refit(Z[rows], y[:, rows], C)
+        return batched_logistic.probabilities(reduction(task.X[task.test]), *model)[0]
+
+    return predict
+
+
+def estimator_model(
+    factory: Callable[..., Any],
+    tune: Callable[[np.ndarray, np.ndarray, np.ndarray, int], Mapping[str, Any]] | None = None,
+    tune_each_repeat: bool = False,
+) -> Model:
+    """A scikit-learn estimator as a model of the ladder.
+
+    Parameters
+    ----------
+    factory : callable
+        ``factory(seed, **hyper)`` gives an unfitted estimator. Of a Pipeline, everything before the
+        last step is fitted on `Task.fitted`, the last step on `Task.train`.
+    tune : callable, optional
+        ``tune(X, y, groups, seed)`` gives `hyper`, from the rows of `Task.fitted`.
+    tune_each_repeat : bool
+        False tunes each outer fold of the first repeat and keeps the result for the fold of the
+        same number in later ones.
+    """
+    from sklearn.pipeline import Pipeline
+
+    from cryhear.models import estimators
+
+    found: dict[tuple[str, int, int], Mapping[str, Any]] = {}
+
+    def predict(task: Task) -> np.ndarray:
+        X, y, groups = task.X, task.y, task.groups
+        key = (task.protocol, task.repeat if tune_each_repeat else -1, task.fold)
+        if tune is not None and key not in found:
+            seen = task.fitted
+            found[key] = tune(X[seen], y[seen], groups[seen], task.seed)
+        estimator = factory(task.seed, **found.get(key, {}))
+        train, test = X[task.train], X[task.test]
+        if isinstance(estimator, Pipeline) and len(estimator) > 1:
+            before = estimator[:-1].fit(X[task.fitted], y[task.fitted])
+            train, test, estimator = before.transform(train), before.transform(test), estimator[-1]
+        estimators.fit(estimator, train, y[task.train], groups[task.train])
+        return estimators.probabilities(estimator, test)
+
+    return predict
+
+
+def cross_validate(
+    study_set: Any,
+    model: Model,
+    folds: np.ndarray,
+    name: str = "logistic_regression",
+    copies: np.ndarray | None = None,
+    seed: int = 42,
+    only: int | None = None,
+) -> pd.DataFrame:
+    """Out-of-fold predictions over given folds by infant, everything fitted on the training side.
+
+    Parameters
+    ----------
+    study_set : StudySet
+        With `recordings` (n rows), `X` (n, d), `y`, `representation` and `set`.
+    model : Model
+        `primary_model(...)`, `estimator_model(...)` or any function of a Task.
+    folds : numpy.ndarray, shape (n_repeats, n), int
+        Fold in which each recording is tested.
+    name : str
+        Written into the table.
+    copies : numpy.ndarray, shape (c, n, d), optional
+        Augmented copies, added to the training side only.
+    seed : int
+    only : int, optional
+        The one fold of each repeat to test; all by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The predictions table, protocol 'infants': one row a recording and repeat.
+
+    Raises
+    ------
+    SplitError
+        If an infant lies in two folds of a repeat.
+    """
+    splits.assert_no_overlap(study_set.recordings, np.asarray(folds))
+    jobs = [(RUNGS["L3"], "infants", r, fold) for r, fold in enumerate(np.atleast_2d(folds))]
+    return _run_all(study_set, model, jobs, name, copies, seed, only)
+
+
+def ladder(
+    study_set: Any,
+    model: Model,
+    rungs: tuple[str, ...] = ("L0", "L1", "L2", "L3", "L4"),
+    name: str = "logistic_regression",
+    copies: np.ndarray | None = None,
+    n_splits: int = 5,
+    repeats: Sequence[int] = range(10),
+    seed: int = 42,
+) -> pd.DataFrame:
+    """Predictions on every rung of the leakage ladder.
+
+    Folds are drawn without labels on every rung, so that rungs differ only in what they keep apart;
+    those of L3 are `primary.primary_folds`. L4 has one repeat: nothing is drawn.
+
+    Parameters
+    ----------
+    study_set, model, name, copies, seed
+        As `cross_validate`. L0 puts copies on both sides: its plain rows have part 'oof', its
+        copies 'oof_copies'.
+    rungs : tuple of str
+        Of RUNGS.
+    n_splits : int
+    repeats : sequence of int
+        Which repeats, from 0: the folds of repeat r are drawn with ``seed + r``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The predictions table, `protocol` naming the rung.
+
+    Raises
+    ------
+    ParameterError
+        An unknown rung.
+    SplitError
+        A rung cannot be drawn (for L4: a side lacks a class).
+    """
+    if unknown := sorted(set(rungs) - set(RUNGS)):
+        raise ParameterError(f"rungs hold {unknown}; expected some of {', '.join(RUNGS)}")
+    jobs: list[_Job] = []
+    for key in rungs:
+        rung, table = RUNGS[key], study_set.recordings
+        if rung.unit == "platform":
+            jobs.append((rung, key, 0, None))
+            continue
+        if rung.unit == "row" and copies is not None:
+            table = pd.concat([table] * (1 + len(copies)), ignore_index=True)
+        for r in repeats:
+            fold = splits.folds(table, rung.unit, n_splits, seed + r, stratify=False)
+            jobs.append((rung, key, r, fold))
+    return _run_all(study_set, model, jobs, name, copies, seed)
+
+
+_Job = tuple[Rung, str, int, "np.ndarray | None"]
+"""Rung, protocol, repeat, and the fold of each row (None for L4, which draws none)."""
+_KEPT = ["recording", "infant", "set", "platform", "label"]
+
+
+def _run_all(
+    study_set: Any,
+    model: Model,
+    jobs: list[_Job],
+    name: str,
+    copies: np.ndarray | None,
+    seed: int,
+    only: int | None = None,
+) -> pd.DataFrame:
+    recordings = study_set.recordings.assign(set=study_set.set)[_KEPT]
+    copies = np.empty((0, *study_set.X.shape), np.float32) if copies is None else copies
+    recordings = pd.concat([recordings] * (1 + len(copies)), ignore_index=True)
+    X = np.concatenate([study_set.X, *copies])
+    y = np.tile(np.asarray(study_set.y), 1 + len(copies))
+    runs = [_run(X, y, recordings, model, *job, seed, only) for job in jobs]
+    table = pd.concat(runs, ignore_index=True)
+    table["model"], table["representation"] = name, study_set.representation
+    return table[[c for c in table if c not in P_COLUMNS] + P_COLUMNS]
+
+
+def _run(
+    X: np.ndarray,
+    y: np.ndarray,
+    recordings: pd.DataFrame,
+    model: Model,
+    rung: Rung,
+    protocol: str,
+    repeat: int,
+    fold: np.ndarray | None,
+    seed: int,
+    only: int | None,
+) -> pd.DataFrame:
+    """Predictions of one repeat of one rung, or of one fold of it."""
+    n, parts = recordings["recording"].nunique(), []
+    unit = "infant" if rung.unit == "platform" else rung.unit
+    for k, (train, test) in enumerate(_sides(recordings, n, rung, fold)):
+        if only not in (None, k):
+            continue
+        fitted = np.union1d(train, test) if rung.fitted == "all" else train
+        chosen = inner_seed(seed, repeat, k)
+        task = Task(X, y, recordings, unit, train, fitted, test, protocol, repeat, k, chosen)
+        p = np.asarray(model(task), np.float32)
+        table = recordings.iloc[test].assign(
+            protocol=protocol, part=np.where(test < n, "oof", "oof_copies")
+        )
+        table["repeat"], table["fold"] = np.int8(repeat), np.int8(k)
+        table[P_COLUMNS] = p
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _sides(
+    recordings: pd.DataFrame, n: int, rung: Rung, fold: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows of each fold; copies (rows from n on) are tested on L0 alone."""
+    rows = np.arange(len(recordings))
+    if fold is None:
+        for held in splits.leave_out(recordings.iloc[:n]):
+            yield np.flatnonzero(np.isin(rows % n, held.train)), np.sort(held.test)
+        return
+    of_row = fold if rung.unit == "row" else np.asarray(fold)[rows % n]
+    for k in np.unique(of_row):
+        test = np.flatnonzero(of_row == k)
+        yield np.flatnonzero(of_row != k), test if rung.unit == "row" else test[test < n]

@@ -1,0 +1,154 @@
+"""The figures of the original study as it printed them, and what follows from them by arithmetic.
+
+Two sets exist, the article's and the published notebook's own outputs; both are kept. `rederived`
+checks them against each other: what can be recomputed from printed numbers is, and nothing was run.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cryhear.corpus.labels import CLASSES
+from cryhear.files import existing, read_json
+
+FACTS = Path("data/original/original_study.json")
+"""The original's printed figures, with where each was read."""
+N_FOLDS = 5
+
+
+def facts(path: str | os.PathLike[str] = FACTS) -> dict[str, Any]:
+    """The original's printed figures, as nested dictionaries."""
+    return read_json(existing(path))
+
+
+def shares(study: dict[str, Any]) -> np.ndarray:
+    """Share of each class among the labelled files, float64 (3,), in the order of CLASSES."""
+    counts = study["data"]["class_counts"]
+    n = np.array([counts[name] for name in CLASSES], dtype=float)
+    return n / n.sum()
+
+
+def identical_share(copies: int, untouched: float, folds: int, plain: float = 0.0) -> float:
+    """Share of rows that have an identical row on the training side, folds drawn over rows.
+
+    Parameters
+    ----------
+    copies : int
+        Copies of each training file, beside its plain row.
+    untouched : float
+        Probability that a copy is left as it was.
+    folds : int
+    plain : float
+        Rows without copies (the validation part) for each training file.
+
+    Notes
+    -----
+    A sibling is on the training side with probability 1 - 1 / folds. A plain row is repeated by
+    each untouched copy; an untouched copy by the plain row and by each other untouched copy; a
+    changed copy by nothing.
+    """
+    apart = 1 - 1 / folds
+    missed = 1 - untouched * apart
+    of_plain = 1 - missed**copies
+    of_copy = untouched * (1 - (1 - apart) * missed ** (copies - 1))
+    return (of_plain + copies * of_copy) / (1 + copies + plain)
+
+
+def rederived(study: dict[str, Any]) -> dict[str, float]:
+    """What the printed figures imply, by name.
+
+    Returns
+    -------
+    dict of str to float
+        ``majority_rate``; ``balanced_accuracy`` and ``accuracy_from_recalls`` of the notebook's MLP
+        on the holdout, ``f1_from_classes``; ``gain_over_majority``; ``cv_mean``, ``cv_sd`` (of the
+        population), ``cv_sd_sample``; ``copies_per_file``, ``identical_share``, ``cv_expected_low``
+        and ``cv_expected_high`` (identical rows always right, the others at the file-disjoint
+        accuracy of validation or holdout); ``holdout_se``; ``scanned_minus_found``;
+        ``train_accuracy`` implied by the gap; ``dimension_difference``; ``text_minus_notebook``.
+    """
+    data, holdout = study["data"], study["notebook_outputs"]["mlp"]["holdout"]
+    prior, parts = shares(study), data["split_counts"]
+    recalls = np.array([holdout["recall"][name] for name in CLASSES])
+    f1 = np.array([holdout["f1"][name] for name in CLASSES])
+    folds = np.array(study["notebook_outputs"]["cross_validation_svm_5fold"]["folds"])
+    extra = study["augmentation"]["train_embeddings"] // parts["train"] - 1
+    untouched = 1 - study["pipeline"]["augment"]["probability_of_augmenting_a_copy"]
+    same = identical_share(extra, untouched, N_FOLDS, parts["validation"] / parts["train"])
+    apart = (
+        study["classical_validation_accuracy"]["svm_rbf"],
+        study["abstract"]["svm_holdout_accuracy"],
+    )
+    accuracy, majority = holdout["accuracy"], float(prior.max())
+    return {
+        "majority_rate": majority,
+        "gain_over_majority": accuracy - majority,
+        "balanced_accuracy": float(recalls.mean()),
+        "accuracy_from_recalls": float(prior @ recalls),
+        "f1_from_classes": float(prior @ f1),
+        "holdout_se": float(np.sqrt(accuracy * (1 - accuracy) / parts["holdout"])),
+        "text_minus_notebook": study["abstract"]["mlp_accuracy"]["holdout"] - accuracy,
+        "cv_mean": float(folds.mean()),
+        "cv_sd": float(folds.std()),
+        "cv_sd_sample": float(folds.std(ddof=1)),
+        "rows_per_file": float(1 + extra),
+        "cv_rows": float(study["augmentation"]["train_embeddings"] + parts["validation"]),
+        "identical_share": same,
+        "cv_expected_low": same + (1 - same) * min(apart),
+        "cv_expected_high": same + (1 - same) * max(apart),
+        "train_accuracy": study["abstract"]["mlp_accuracy"]["holdout"]
+        + study["abstract"]["train_holdout_gap"],
+        "dimension_difference": float(
+            study["embedding"]["claimed_dim"] - study["embedding"]["printed_dim"]
+        ),
+        "scanned_minus_found": float(SCANNED - data["files_found"]),
+    }
+
+
+SCANNED = 6258 + 2296
+"""Entries of its two collections that the original says it scanned (`sources` of the facts)."""
+
+_MLP = ("accuracy", "precision_weighted", "recall_weighted", "f1_weighted")
+
+
+def figures(study: dict[str, Any]) -> pd.DataFrame:
+    """Every score that the original printed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``source`` ('article', 'notebook'), ``model``, ``part`` ('validation', 'test', 'holdout',
+        'rows', 'gap'), ``metric`` (named as in `cryhear.evaluation.metrics.METRICS`), ``original``.
+    """
+    rows: list[tuple[str, str, str, str, float]] = []
+    printed, article = study["notebook_outputs"], study["abstract"]
+    for model in ("mlp", "soft_voting"):
+        for part, values in printed[model].items():
+            rows += [("notebook", model, part, m, values[m]) for m in _MLP if m in values]
+            for metric in ("f1", "recall"):
+                by_class = values.get(metric, {})
+                rows += [
+                    ("notebook", model, part, f"{metric}_{c}", by_class[c])
+                    for c in CLASSES
+                    if c in by_class
+                ]
+    for model, value in study["classical_validation_accuracy"].items():
+        rows.append(("notebook", model, "validation", "accuracy", value))
+    for metric in ("accuracy", "f1_weighted"):
+        for part, value in article[f"mlp_{metric}"].items():
+            rows.append(("article", "mlp", part, metric, value))
+    for metric in ("auc", "f1"):
+        rows += [
+            ("article", "mlp", "holdout", f"{metric}_{c}", article[metric][c]) for c in CLASSES
+        ]
+    rows.append(("article", "svm_rbf", "holdout", "accuracy", article["svm_holdout_accuracy"]))
+    rows.append(("article", "mlp", "gap", "accuracy", article["train_holdout_gap"]))
+    for source, cell in (("notebook", printed), ("article", article)):
+        mean = cell["cross_validation_svm_5fold"]["mean"]
+        rows.append((source, "svm_rbf", "rows", "accuracy", mean))
+    return pd.DataFrame(rows, columns=["source", "model", "part", "metric", "original"])

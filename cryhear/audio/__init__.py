@@ -1,0 +1,1 @@
+"""Sound: decode, prepare, alter, measure, synthesise. Knows no corpus."""

@@ -1,0 +1,1 @@
+"""Recordings: find them, read their names, label, list and split them."""

@@ -1,0 +1,87 @@
+"""What lies below a folder of recordings, and why some of it must not be opened.
+
+Folders come from anywhere, so nothing in them is trusted: links that lead out or in circles, pipes
+and devices that would never end, names that no table can hold, folders nested without end or closed
+to us. Each is listed with its reason; the rest go on.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryhear.audio.decode import EXTENSIONS
+
+LARGEST_BYTES = 1 << 33
+"""Largest file opened, bytes: a day of 16-bit stereo at 16 kHz fits, and reading one to its end, as
+its SHA-256 needs, takes no more than a minute."""
+
+
+def walk(root: Path) -> Iterator[tuple[Path, str]]:
+    """Find recordings below a folder.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Resolved.
+
+    Yields
+    ------
+    path : pathlib.Path
+        A file with an extension of `cryhear.audio.decode.EXTENSIONS`, or a folder that is not looked into.
+        Hidden files and folders are passed over.
+    problem : str
+        Why it must not be opened, or ''.
+    """
+    waiting = [root]  # no recursion: a tree may be nested deeper than Python's stack
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                names = sorted((e.name, e.is_symlink()) for e in entries if e.name[0] != ".")
+        except OSError as error:
+            yield here, f"a folder that cannot be read ({error.strerror})"
+            continue
+        for name, linked in names:
+            path = here / name
+            if os.path.isdir(path) and linked:
+                yield path, "a link to a folder, which is not followed"
+            elif os.path.isdir(path):
+                waiting.append(path)
+            elif path.suffix.lower() in EXTENSIONS:
+                yield path, _obstacle(root, path, linked)
+
+
+def _obstacle(root: Path, path: Path, linked: bool) -> str:
+    if plain(str(path)) != str(path):
+        return "a name that is not UTF-8, which no table can hold; rename it"
+    if linked and not Path(os.path.realpath(path)).is_relative_to(root):
+        return "a link that leaves the root, which is not followed"
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return "a link to nothing" if linked else "gone while it was looked at"
+    except OSError as error:
+        return f"cannot be reached ({error.strerror})"
+    if not stat.S_ISREG(found.st_mode):
+        # Opening a pipe or a device would wait for ever.
+        return "not a regular file"
+    if found.st_size > LARGEST_BYTES:
+        return f"{found.st_size:,} bytes; expected at most {LARGEST_BYTES:,}; cut it"
+    return ""
+
+
+def plain(name: str) -> str:
+    """A name that any file format can hold: bytes that are no UTF-8 become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def printable(text: str) -> str:
+    """Text for one line of a terminal: what would move its cursor or break the line becomes escapes."""
+    acts = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in acts else c for c in text
+    )

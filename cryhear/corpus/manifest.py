@@ -1,0 +1,241 @@
+"""The table of recordings: what was found, what it measures, what copies what, what may be used.
+
+It joins what `corpora` read from names, what `audio` measured, what `labels` decided and what
+`duplicates` heard. Nothing is dropped: a row that is not used says why.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from cryhear import progress
+from cryhear.audio import decode
+from cryhear.audio.measurements import measure
+from cryhear.corpus import duplicates, find, labels
+from cryhear.corpus.selection import STATUSES, audit, publishable, select
+from cryhear.errors import AudioError, CorpusError
+from cryhear.files import sha256_of
+
+__all__ = [
+    "COLUMNS", "STATUSES", "Schema", "Selected", "audit", "build", "publishable", "select", "validate",
+]  # fmt: skip
+
+
+def _text(pattern: str = r"(?s).*") -> Any:
+    # Checked by value, not by dtype: pandas 2 and 3 hold strings in different dtypes.
+    return pa.Column(
+        checks=pa.Check(
+            lambda s: s.map(lambda v: isinstance(v, str) and bool(re.fullmatch(pattern, v))),
+            name=f"text matching {pattern}",
+        )
+    )
+
+
+def _number(low: float, high: float) -> Any:
+    return pa.Column(float, pa.Check.in_range(low, high), nullable=True, coerce=True)
+
+
+Schema = pa.DataFrameSchema(
+    {
+        "recording": _text(r"([0-9a-f]{16})?"),
+        "sha256": _text(r"([0-9a-f]{64})?"),
+        "corpus": _text("(?s).+"),
+        "set": _text("(?s).+"),
+        "folder": _text(),
+        "name": _text(),
+        "codec": _text(),
+        "sample_rate": _number(*map(float, decode.SAMPLE_RATES)),
+        "channels": _number(1, decode.MAX_CHANNELS),
+        "duration_s": _number(0, float("inf")),
+        "level_dbfs": _number(-200, float("inf")),
+        "peak": _number(0, float("inf")),
+        "clipping_share": _number(0, 1),
+        "bandwidth_hz": _number(0, decode.SAMPLE_RATES[1] / 2),
+        "silence_share": _number(0, 1),
+        "platform": _text("(android|ios)?"),
+        "app_version": _text(),
+        "sex": _text("[fm]?"),
+        "age_band": _text(f"({'|'.join(find.AGE_BANDS)})?"),
+        "reason": _text(f"({'|'.join(labels.REASONS)})?"),
+        "time_s": _number(0, float("inf")),
+        "instance": _text("(?s).+"),
+        "infant": _text("(?s).+"),
+        "problem": _text(),
+        "duplicate_of": _text(r"([0-9a-f]{16})?"),
+        "copy_of": _text(r"([0-9a-f]{16})?"),
+    },
+    checks=pa.Check(
+        lambda t: (t["problem"] != "") | (t["duration_s"].notna() & (t["recording"] != "")),
+        name="a recording without a problem was identified and measured",
+    ),
+)
+"""One row a recording found. Numbers are NaN, and text '', where a recording has a problem."""
+
+Selected = Schema.add_columns(
+    {
+        "label": _text(f"({'|'.join(labels.CLASSES)})?"),
+        "rule": _text(),
+        "rules_matched": _text(),
+        "conflict": pa.Column(bool),
+        "status": _text("|".join(STATUSES)),
+    }
+)
+"""What `select` makes of it: the class of each recording, the rule that gave it, and whether it is used."""
+
+COLUMNS = tuple(Schema.columns)
+
+_MEASURED = (
+    "sample_rate", "channels", "duration_s", "level_dbfs", "peak", "clipping_share",
+    "bandwidth_hz", "silence_share",
+)  # fmt: skip
+
+
+def validate(table: pd.DataFrame) -> pd.DataFrame:
+    """Check a manifest, and its labels where it has them; further columns are let through.
+
+    Raises
+    ------
+    CorpusError
+        A column is missing or holds what it should not; the first cases are named.
+    """
+    try:
+        return (Selected if "label" in table else Schema).validate(table, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases[["column", "check", "failure_case", "index"]].head(5)
+        found = "; ".join(
+            f"{c.column or 'table'}: {c.failure_case!r} (row {c.index}) fails {c.check}"
+            for c in cases.itertuples(index=False)
+        )
+        raise CorpusError(
+            f"the manifest is not valid: {found}; expected the columns of cryhear.corpus.manifest.Schema; "
+            "make it anew with cryhear.corpus.manifest.build"
+        ) from error
+
+
+def build(
+    roots: Sequence[str | os.PathLike[str]], jobs: int = 1, limit_s: float = 600.0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make the manifest of all recordings under some folders.
+
+    Parameters
+    ----------
+    roots : sequence of path-like
+        Folders of recordings, in order of precedence among copies.
+    jobs : int
+        Processes.
+    limit_s : float
+        Longest recording taken, seconds.
+
+    Returns
+    -------
+    manifest : pandas.DataFrame
+        `Schema`, ordered by root, folder and name. A recording that cannot be used is there with
+        its problem.
+    paths : pandas.DataFrame
+        `recording` and `path` (absolute) of the recordings without a problem, each once: kept
+        apart, because a path tells what a published manifest must not.
+
+    Raises
+    ------
+    CorpusError
+        A root is no folder or holds no recording.
+    """
+    found = find.find_all(roots)
+    work = [(*row, limit_s) for row in found[["path", "problem"]].itertuples(index=False)]
+    looked = _look_at_all(work, jobs)
+    table = pd.concat(
+        [found.drop(columns="problem"), pd.DataFrame([row for row, _ in looked])], axis=1
+    )
+    pairs = _same_sound(table, [heard for _, heard in looked])
+    table["time_s"] = table["time_unix"] - table.groupby("instance")["time_unix"].transform("min")
+    table["infant"] = _infants(table, pairs)
+    table["duplicate_of"], table["copy_of"] = _copies(table, pairs)
+    usable = table[table["problem"] == ""].drop_duplicates("recording")
+    return validate(table[list(COLUMNS)]), usable[["recording", "path"]].reset_index(drop=True)
+
+
+def _look_at_all(work: Sequence[tuple], jobs: int) -> list[Any]:
+    """`_look` over processes, in order; on a terminal, with a bar."""
+    from joblib import Parallel, delayed
+
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_look)(*a) for a in work)
+    return list(progress.bar(results, total=len(work), unit="recording"))
+
+
+def _look(path: str, problem: str, limit_s: float) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Hash, decode and measure one recording; say what is wrong with it instead of raising."""
+    row: dict[str, Any] = dict.fromkeys(("recording", "sha256", "codec"), "")
+    row |= dict.fromkeys(_MEASURED, float("nan")) | {"problem": problem}
+    if problem:
+        return row, None
+    try:
+        row["sha256"] = sha256_of(path)
+        row["recording"] = row["sha256"][: find.ID_DIGITS]
+        decoded = decode.decode(path, sample_rate=None, limit_s=limit_s)
+        measured = measure(decoded.samples, decoded.sample_rate)
+        heard = duplicates.waveform(decoded.samples, decoded.sample_rate)
+    except (AudioError, OSError) as error:
+        # The path says who recorded it, and where on this machine: the reason will do.
+        why = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
+        return {**row, "problem": why or type(error).__name__}, None
+    return {**row, **asdict(decoded.source), **asdict(measured)}, duplicates.fingerprint(heard)
+
+
+def _same_sound(table: pd.DataFrame, heard: list[np.ndarray | None]) -> list[tuple[int, int]]:
+    """Pairs of rows that are equal in bytes or nearly equal in waveform."""
+    known = table.index[table["sha256"] != ""]
+    first = table.loc[known].groupby("sha256", sort=False).head(1)
+    origin = dict(zip(first["sha256"], first.index, strict=True))
+    exact = [(origin[table.at[i, "sha256"]], i) for i in known]
+    rows = [i for i in first.index if heard[i] is not None]
+
+    def load(row: int) -> np.ndarray:
+        path = str(table.at[rows[row], "path"])
+        decoded = decode.decode(path, sample_rate=None, limit_s=float("inf"))
+        return duplicates.waveform(decoded.samples, decoded.sample_rate)
+
+    prints = np.stack([heard[i] for i in rows]) if rows else np.zeros((0, 1), np.float16)
+    near = duplicates.near_duplicates(prints, load)
+    return [pair for pair in exact if pair[0] != pair[1]] + [(rows[i], rows[j]) for i, j, _ in near]
+
+
+def _infants(table: pd.DataFrame, pairs: list[tuple[int, int]]) -> np.ndarray:
+    """Instances joined over recordings that hold the same sound: the least id of those joined."""
+    codes, instances = pd.factorize(table["instance"], sort=True)
+    # Two files that are both empty say nothing about whose they are.
+    usable = (table["problem"] == "").to_numpy()
+    edges = [(codes[i], codes[j]) for i, j in pairs if usable[i] and usable[j]]
+    return np.asarray(instances)[duplicates.groups(len(instances), edges)[codes]]
+
+
+def _copies(table: pd.DataFrame, pairs: list[tuple[int, int]]) -> tuple[list[str], list[str]]:
+    """For each row, the earlier recording of its own set, and of an earlier set, that it repeats.
+
+    Sets rank in order of appearance, but uploads before the cleaned set made from them.
+    """
+    duplicate_of, copy_of = [""] * len(table), [""] * len(table)
+    names = sorted(table["set"].unique(), key=lambda name: name == "cleaned")
+    rank = table["set"].map({name: i for i, name in enumerate(names)}).to_numpy()
+    stems = [PurePosixPath(name).stem for name in table["name"]]
+    ids = table["recording"].tolist()
+    component = pd.Series(duplicates.groups(len(table), pairs))
+    for members in component.groupby(component).indices.values():
+        ordered = sorted(members, key=lambda i: (rank[i], i))
+        heads: dict[int, int] = {}
+        for i in ordered:
+            if heads.setdefault(rank[i], i) != i:
+                duplicate_of[i] = ids[heads[rank[i]]]
+            if rank[i] != rank[ordered[0]]:
+                of_first = [j for j in ordered if rank[j] == rank[ordered[0]]]
+                namesake = next((j for j in of_first if stems[j] == stems[i]), of_first[0])
+                copy_of[i] = ids[namesake]
+    return duplicate_of, copy_of

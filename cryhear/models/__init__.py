@@ -1,0 +1,1 @@
+"""Estimators: pipelines and search spaces, the network, baselines, the primary procedure."""

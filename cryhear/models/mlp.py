@@ -1,0 +1,249 @@
+"""The multilayer perceptron of chapter 6: a scikit-learn estimator over PyTorch and skorch.
+
+Input noise, hidden layers with batch normalisation, ReLU and dropout, mixup, class weights, label
+smoothing, AdamW, gradient clipping, cosine annealing, early stopping with the best weights
+restored. Rows are imputed, standardised and reduced as for the classical models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy.stats import uniform
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import Pipeline
+
+from cryhear.errors import ParameterError
+from cryhear.models.classical import SCORING, Preset, preprocessing
+from cryhear.models.estimators import inner_folds
+from cryhear.models.search import SearchResult, candidates, score, search_table
+from cryhear.params import Section, check
+
+Rows = tuple[np.ndarray, np.ndarray]
+SPACE: dict[str, list[Any]] = {
+    "hidden": [(512, 256), (512, 256, 128), (1024, 512, 256)],
+    "lr": [1e-3, 3e-4, 1e-4],
+    "weight_decay": [1e-4, 1e-3, 1e-2],
+}
+DROPOUT = (0.3, 0.7)
+"""The original study's search space; dropout is drawn uniformly from its range."""
+Width = Annotated[int, Field(ge=1, le=8192)]
+
+
+class MLPSettings(Section):
+    """Settings of one training; the defaults are the original's but for the batch size."""
+
+    hidden: Annotated[tuple[Width, ...], Field(min_length=1)] = Field(
+        (512, 256), description="widths of the hidden layers"
+    )
+    dropout: Annotated[float, Field(ge=0, le=0.95)] = Field(0.5, description="share of units")
+    input_noise_sd: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.01, description="in units of the standardised inputs"
+    )
+    mixup_alpha: Annotated[float, Field(gt=0, le=10)] = Field(0.2, description="Beta(alpha, alpha)")
+    mixup_probability: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="a batch")
+    class_weight: bool = Field(True, description="weigh each class by its inverse frequency")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="0 to 1")
+    lr: Annotated[float, Field(gt=0, le=1)] = Field(1e-3, description="first learning rate")
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(1e-3, description="of AdamW")
+    gradient_clip_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="largest L2 norm")
+    batch_size: Annotated[int, Field(ge=2, le=65536)] = Field(128, description="rows")
+    epochs: Annotated[int, Field(ge=1, le=10000)] = Field(50, description="at most")
+    patience: Annotated[int, Field(ge=1, le=10000)] = Field(
+        15, description="epochs without a better validation loss before stopping"
+    )
+    standardise: bool = Field(True, description="false where rows come reduced already")
+    pca_variance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        0.95, description="share of variance kept; null for no PCA"
+    )
+    validation_folds: Annotated[int, Field(ge=2, le=50)] = Field(
+        6, description="one of so many folds of the rows stops early where no rows are given to"
+    )
+
+
+PRESETS = {"default": MLPSettings(), "original": MLPSettings(batch_size=16)}
+
+
+class MLP(ClassifierMixin, BaseEstimator):
+    """The perceptron behind the interface of scikit-learn.
+
+    Parameters
+    ----------
+    settings : MLPSettings, optional
+    seed : int
+        Of weights, batches, noise, dropout, mixup and of the validation fold. The same seed gives
+        the same numbers on one machine with the same number of threads (torch's own, from
+        ``OMP_NUM_THREADS``, left alone here).
+
+    Attributes
+    ----------
+    classes_ : int [k]
+    preprocess_ : Pipeline
+        Fitted on the training rows alone, without those that stop early.
+    net_ : skorch net
+        ``net_.module_.state_dict()`` are the weights, :func:`network` the module they fit.
+    """
+
+    def __init__(self, settings: MLPSettings | None = None, seed: int = 0) -> None:
+        self.settings = settings
+        self.seed = seed
+
+    def fit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        groups: np.ndarray | None = None,
+        validation: Rows | None = None,
+    ) -> MLP:
+        """Train on rows [n, d] and codes [n].
+
+        Parameters
+        ----------
+        groups : [n], optional
+            Infants; one is never on both sides of the fold that stops early.
+        validation : (X, y), optional
+            Rows that stop early. None takes a stratified fold of the training rows.
+
+        Raises
+        ------
+        ParameterError
+            If there is too little to train on, or `validation` holds a class that training lacks.
+        """
+        settings = self.settings or MLPSettings()
+        return self._train(_prepare(settings, self.seed, X, y, groups, validation))
+
+    def _train(self, rows: _Prepared) -> MLP:
+        from cryhear.models import mlp_net
+
+        settings = self.settings or MLPSettings()
+        self.classes_, self.preprocess_ = rows.classes, rows.preprocess
+        self.net_ = mlp_net.train(settings, self.seed, rows.train, rows.valid, len(rows.classes))
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Probabilities, float64 [n, classes], each row summing to one."""
+        p = self.net_.predict_proba(_transformed(self.preprocess_, X)).astype(np.float64)
+        return p / p.sum(axis=1, keepdims=True)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Most probable class, [n]."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Rows ready for any number of trainings."""
+
+    preprocess: Pipeline
+    classes: np.ndarray
+    train: Rows
+    valid: Rows
+
+
+def _prepare(
+    settings: MLPSettings, seed: int, X: Any, y: Any, groups: Any, validation: Rows | None
+) -> _Prepared:
+    """Set validation rows apart, fit the preprocessing on the others, transform and encode both."""
+    X, y = np.asarray(X), np.asarray(y)
+    if validation is None:
+        train, held = inner_folds(y, groups, settings.validation_folds, seed)[0]
+        X, y, validation = X[train], y[train], (X[held], y[held])
+    X_valid, y_valid = np.asarray(validation[0]), np.asarray(validation[1])
+    classes = np.unique(y)
+    strange = sorted(set(y_valid.tolist()) - set(classes.tolist()))
+    if len(X) < 2 or len(X_valid) == 0 or strange:
+        raise ParameterError(
+            f"{len(X)} training and {len(X_valid)} validation rows, classes in validation alone "
+            f"{strange}; expected at least 2 and 1, and none: pass other validation rows"
+        )
+    preprocess = preprocessing(seed, settings.pca_variance, settings.standardise).fit(X)
+    sides = [
+        (_transformed(preprocess, rows), np.searchsorted(classes, codes).astype(np.int64))
+        for rows, codes in ((X, y), (X_valid, y_valid))
+    ]
+    return _Prepared(preprocess, classes, *sides)
+
+
+def _transformed(preprocess: Pipeline, X: np.ndarray) -> np.ndarray:
+    return preprocess.transform(np.asarray(X)).astype(np.float32)
+
+
+def make_mlp(settings: MLPSettings | Mapping[str, Any] | None = None, seed: int = 0) -> MLP:
+    """An unfitted perceptron; settings given as a dictionary are checked first.
+
+    Raises ParameterError naming a setting that is unknown or out of range.
+    """
+    if settings is None or isinstance(settings, MLPSettings):
+        return MLP(settings, seed)
+    return MLP(check(dict(settings), MLPSettings, where="MLP settings"), seed)
+
+
+def network(settings: MLPSettings, n_features: int, n_classes: int) -> Any:
+    """The bare PyTorch module, float32 [n, n_features] to logits [n, n_classes]."""
+    from cryhear.models.mlp_net import perceptron
+
+    return perceptron(
+        n_features, n_classes, settings.hidden, settings.dropout, settings.input_noise_sd
+    )
+
+
+def history(mlp: MLP) -> pd.DataFrame:
+    """Training curves, one row an epoch.
+
+    Returns
+    -------
+    DataFrame
+        epoch (from 1); train_loss, train_acc, valid_loss, valid_acc, all on plain rows without
+        dropout or mixing, so that their gap is the generalisation gap; objective (the mean loss
+        of the batches as trained on); lr (as used in the epoch); best (its weights were kept).
+    """
+    plain = [f"{side}_{what}" for side in ("train", "valid") for what in ("loss", "acc")]
+    read = ("epoch", *(f"plain_{name}" for name in plain), "train_loss", "lr")
+    curves = pd.DataFrame(mlp.net_.history[:, read], columns=["epoch", *plain, "objective", "lr"])
+    curves["best"] = curves["epoch"] == dict(mlp.net_.callbacks_)["stop"].best_epoch_
+    return curves
+
+
+def search_mlp(
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None = None,
+    validation: Rows | None = None,
+    preset: Preset = "default",
+    seed: int = 0,
+    trials: int = 10,
+    epochs: int = 20,
+    dropout: tuple[float, float] = DROPOUT,
+    settings: MLPSettings | None = None,
+) -> SearchResult:
+    """Random search over the original's space, scored on the validation rows; the best trained out.
+
+    Parameters
+    ----------
+    X, y, groups, validation
+        As in :meth:`MLP.fit`; trials share one preprocessing and one validation part.
+    preset : {'default', 'original'}
+        What ranks (class-weighted log loss, or accuracy), and the batch size.
+    trials, epochs : int
+        Trainings, and epochs of each.
+    dropout : (float, float)
+        Range searched.
+    settings : MLPSettings, optional
+        All that is not searched, epochs of the final training among it.
+    """
+    base = settings or PRESETS[preset]
+    low, high = dropout
+    drawn = candidates({**SPACE, "dropout": uniform(low, high - low)}, trials, seed)
+    rows = _prepare(base, seed, X, y, groups, validation)
+    scores = np.empty((trials, 1))
+    for i, params in enumerate(drawn):
+        mlp = MLP(base.model_copy(update={**params, "epochs": epochs}), seed)._train(rows)
+        scores[i] = score(SCORING[preset]["mlp"], mlp.net_, *rows.valid)
+    table = search_table("mlp", preset, SCORING[preset]["mlp"], drawn, scores)
+    best = drawn[int(scores.argmax())]
+    return SearchResult(best, MLP(base.model_copy(update=best), seed)._train(rows), table)

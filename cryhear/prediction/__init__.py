@@ -1,0 +1,1 @@
+"""A trained model kept, asked about new recordings, and measured."""

@@ -1,0 +1,300 @@
+"""What is decided about each two seconds of sound, and about a recording made of them.
+
+Every clip is prepared by itself: denoised, brought to one level, embedded. Training prepares
+recordings whole, where the noise and the level are those of all seven seconds; a stream has no
+whole. So that a file and a stream get the same answer, both are cut first, and the card of a bundle
+says what that changes. A clip is answered with probabilities, or not at all and with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cryhear.audio import preprocess
+from cryhear.audio.measurements import CLIPPED_AT
+from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
+from cryhear.errors import ParameterError
+from cryhear.prediction.bundle import CARD, Bundle
+from cryhear.prediction.card import LEVELS, number, settings
+from cryhear.prediction.gate import Gate
+
+DROPOUT = "dropout"
+QUIET = "too quiet"
+CLIPPED = "clipped"
+NO_CRY = "no cry"
+UNLIKE = "unlike the training data"
+SHORT = "too short"
+REASONS = (DROPOUT, QUIET, CLIPPED, NO_CRY, UNLIKE, SHORT)
+"""Why no label is given, in the order in which they are looked for."""
+
+ZERO = 1e-6
+"""Magnitude below which a sample is digital silence: a thirtieth of one step of 16 bits, above what a
+resampler leaves of zeros."""
+
+MOST_ZERO = 0.5
+"""Share of digital silence from which a clip counts as a dropout."""
+
+
+@dataclass
+class Clip:
+    """The decision on one clip.
+
+    Attributes
+    ----------
+    start_s : float
+        Seconds from the start of the recording.
+    label : str or None
+        The most probable class; None where no answer is given.
+    probabilities : dict of str to float, or None
+        Calibrated, by class.
+    reason : str
+        Why no answer is given, one of `REASONS`; '' where one is.
+    measured : dict of str to float
+        What was looked at, as far as it went: ``level_dbfs``, ``clipped_share``, ``cry`` (the
+        gate's score), ``distance``.
+    """
+
+    start_s: float
+    label: str | None = None
+    probabilities: dict[str, float] | None = None
+    reason: str = ""
+    measured: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def abstain(self) -> bool:
+        """Whether no answer is given."""
+        return bool(self.reason)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "start_s": self.start_s, "label": self.label, "probabilities": self.probabilities,
+            "abstain": self.abstain, "reason": self.reason, "measured": self.measured,
+        }  # fmt: skip
+
+
+class Cutter:
+    """Cut sound that comes in pieces into clips; the last one ends with the sound, as in training.
+
+    Parameters
+    ----------
+    hop : int
+        Samples between the starts of clips, 1 to 32,000.
+    """
+
+    def __init__(self, hop: int) -> None:
+        self.hop = hop_of(hop / SAMPLE_RATE)
+        self.total = 0
+        self._next = 0
+        self._kept = np.zeros(0, np.float32)
+
+    def push(self, samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Take in samples, float32 (n,); give the clips they complete, with their first sample."""
+        self._kept = np.concatenate([self._kept, samples])
+        self.total += len(samples)
+        while self._next + CLIP_SAMPLES <= self.total:
+            yield self._next, self._from(self._next)
+            self._next += self.hop
+        # No clip to come starts before this one, nor the last, which ends with the sound.
+        self._kept = self._kept[-CLIP_SAMPLES:]
+
+    def finish(self) -> Iterator[tuple[int, np.ndarray]]:
+        """The last clip, if samples are left over after the last whole one."""
+        last = self.total - CLIP_SAMPLES
+        if last >= 0 and self._next - self.hop < last:
+            yield last, self._from(last)
+
+    def _from(self, start: int) -> np.ndarray:
+        first = start - (self.total - len(self._kept))
+        return self._kept[first : first + CLIP_SAMPLES].copy()
+
+
+class Judge:
+    """Decides about clips, one at a time.
+
+    Parameters
+    ----------
+    bundle : cryhear.prediction.bundle.Bundle
+    gate : cryhear.prediction.gate.Gate or None
+        None lets every sound through.
+    backend : cryhear.embedding.Backend, optional
+        By default the bundle's representation is loaded.
+    """
+
+    def __init__(self, bundle: Bundle, gate: Gate | None, backend: Any = None) -> None:
+        from cryhear.embedding import load
+
+        self.bundle = bundle
+        self.gate = gate
+        self.backend = backend or load(bundle.card["representation"]["name"])
+        bundle.check_backend(self.backend)
+        self.settings = settings(bundle.card)
+        place = (bundle.folder or Path()) / CARD
+        self.limits = {
+            name: number(bundle.card, "limits", name, path=place)
+            for name in ("silence_dbfs", "clipped_share")
+        }
+        self.farthest = {
+            level: number(bundle.card, "limits", level, "distance", path=place) for level in LEVELS
+        }
+        self._same_clip = gate is not None and vars(gate.preprocess) == vars(self.settings)
+        embedding = (self.backend.name, self.backend.version)
+        self._same_vector = (
+            self._same_clip and gate is not None and embedding == gate.representation
+        )
+
+    @property
+    def hop(self) -> int:
+        """Samples between clips, as in training."""
+        return max(1, int(CLIP_SAMPLES * (1.0 - self.settings.overlap)))
+
+    def clip(self, samples: np.ndarray, start: int) -> tuple[Clip, np.ndarray | None]:
+        """Decide about one clip.
+
+        Parameters
+        ----------
+        samples : numpy.ndarray, shape (32000,), float32
+            As recorded, 16 kHz. Not changed.
+        start : int
+            Its first sample in the recording.
+
+        Returns
+        -------
+        Clip
+        numpy.ndarray, shape (d,), or None
+            The embedding of a clip that is answered.
+        """
+        found = Clip(start / SAMPLE_RATE)
+        prepared, found.reason = self._sound(samples, found.measured)
+        if found.reason:
+            return found, None
+        vector = self.backend.embed(prepared[None])[0]
+        found.reason = self._fit(samples, prepared, vector, found.measured)
+        if found.reason:
+            return found, None
+        found.probabilities = self.named(self.bundle.probabilities(vector[None], "clip")[0])
+        found.label = best(found.probabilities)
+        return found, vector
+
+    def _sound(self, samples: np.ndarray, measured: dict[str, float]) -> tuple[np.ndarray, str]:
+        """The prepared clip, and what is wrong with its level, if anything is."""
+        if is_dropout(samples):
+            return samples, DROPOUT
+        conditioned = preprocess.condition(samples, self.settings)
+        measured["level_dbfs"] = round(preprocess.level_dbfs(conditioned), 2)
+        if measured["level_dbfs"] < self.limits["silence_dbfs"]:
+            return samples, QUIET
+        measured["clipped_share"] = round(float((np.abs(samples) >= CLIPPED_AT).mean()), 5)
+        if measured["clipped_share"] > self.limits["clipped_share"]:
+            return samples, CLIPPED
+        return levelled(conditioned, self.settings), ""
+
+    def _fit(
+        self,
+        samples: np.ndarray,
+        prepared: np.ndarray,
+        vector: np.ndarray,
+        measured: dict[str, float],
+    ) -> str:
+        """What the clip is not: a cry, or like the training data."""
+        if self.gate is not None:
+            heard = prepared if self._same_clip else prepare(samples, self.gate.preprocess)
+            score = self.gate.score(heard, vector if self._same_vector else None)
+            measured["cry"] = round(score, 4)
+            if score < self.gate.threshold:
+                return NO_CRY
+        away = float(self.bundle.distance(vector[None])[0])
+        measured["distance"] = round(away, 3)
+        return UNLIKE if away > self.farthest["clip"] else ""
+
+    def named(self, p: np.ndarray) -> dict[str, float]:
+        """Probabilities by class, to six digits."""
+        return {c: round(float(v), 6) for c, v in zip(self.bundle.classes, p, strict=True)}
+
+
+@dataclass
+class Recording:
+    """A recording as its clips come; of their embeddings only the sum is kept.
+
+    Attributes
+    ----------
+    clips : list of Clip
+    """
+
+    judge: Judge
+    clips: list[Clip] = field(default_factory=list)
+    _sum: Any = 0.0
+    _answered: int = 0
+
+    def add(self, clip: Clip, vector: np.ndarray | None) -> None:
+        """Take in a clip that `Judge.clip` decided about."""
+        self.clips.append(clip)
+        if vector is not None:
+            self._sum = self._sum + vector.astype(np.float64)
+            self._answered += 1
+
+    def decide(self) -> Clip:
+        """The decision on the whole: on the mean embedding of the clips that were answered.
+
+        No answer where most clips got none (with the reason most of these gave), where the mean is
+        unlike the training recordings, or where there is no clip.
+        """
+        refused = Counter(c.reason for c in self.clips if c.reason)
+        if not self.clips:
+            return Clip(0.0, reason=SHORT)
+        if sum(refused.values()) * 2 > len(self.clips) or not self._answered:
+            # Ties go to the reason that is looked for first.
+            return Clip(0.0, reason=max(REASONS, key=lambda r: refused[r]))
+        mean = (self._sum / self._answered).astype(np.float32)[None]
+        away = float(self.judge.bundle.distance(mean)[0])
+        whole = Clip(0.0, measured={"distance": round(away, 3)})
+        if away > self.judge.farthest["recording"]:
+            whole.reason = UNLIKE
+            return whole
+        whole.probabilities = self.judge.named(self.judge.bundle.probabilities(mean)[0])
+        whole.label = best(whole.probabilities)
+        return whole
+
+
+def hop_of(seconds: float) -> int:
+    """Samples between the starts of clips, 1 to 32,000, for seconds above 0 to 2.
+
+    Raises
+    ------
+    ParameterError
+        They are not; NaN is neither.
+    """
+    longest = CLIP_SAMPLES / SAMPLE_RATE
+    if not 0 < seconds <= longest:
+        raise ParameterError(
+            f"hop is {seconds:g} s; expected above 0 to {longest:g} s, the length of a clip"
+        )
+    return max(1, round(seconds * SAMPLE_RATE))
+
+
+def prepare(samples: np.ndarray, settings: Any) -> np.ndarray:
+    """A clip denoised and brought to its level, by itself: float32 (32000,)."""
+    return levelled(preprocess.condition(samples, settings), settings)
+
+
+def levelled(conditioned: np.ndarray, settings: Any) -> np.ndarray:
+    """A denoised clip at the level that the settings ask for, if they ask for any."""
+    if settings.rms:
+        return preprocess.rms_normalise(conditioned, settings.rms_target)
+    return conditioned
+
+
+def is_dropout(samples: np.ndarray) -> bool:
+    """Whether at least `MOST_ZERO` of a clip is digital silence."""
+    return float((np.abs(samples) < ZERO).mean()) >= MOST_ZERO
+
+
+def best(probabilities: dict[str, float]) -> str:
+    """The most probable class; the first of equals."""
+    return max(probabilities, key=lambda name: probabilities[name])

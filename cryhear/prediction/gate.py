@@ -1,0 +1,132 @@
+"""The cry gate: is a clip a cry at all? Asked before any label is given.
+
+YAMNet's own scores where its file is at hand ('Baby cry, infant cry' and 'Crying, sobbing', the
+larger of the two); else a gate the project trains on log-mel statistics and ships in ``data/gate``
+as a model bundle of two classes. Both thresholds were set on sounds used for training and measured on
+sounds neither was fitted to; the numbers are in the shipped card (`cryhear.prediction.gatemaking` makes it).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cryhear.errors import BundleError, ParameterError
+from cryhear.prediction import bundle
+from cryhear.prediction.card import number, settings
+
+FOLDER = Path(__file__).parents[2] / "data" / "gate"
+"""Where the shipped gate lies: in the repository, beside the package.
+
+:meta hide-value:
+"""
+
+CLASSES = ("other", "cry")
+CRYING = (19, 20)
+"""YAMNet's scores of 'Crying, sobbing' and 'Baby cry, infant cry'."""
+
+CHOICES = ("auto", "yamnet", "logmel", "none")
+
+
+class Gate(Protocol):
+    """What `cryhear.prediction.decide.Judge` needs of a gate.
+
+    Attributes
+    ----------
+    name : str
+    threshold : float
+        Scores below it are no cry.
+    preprocess : object
+        How a clip must be prepared for `score`; the fields of `cryhear.params.Preprocess`.
+    representation : tuple of (str, str)
+        Name and version of the embedding it can take instead of computing its own; ('', '') if none.
+    """
+
+    name: str
+    threshold: float
+    preprocess: Any
+    representation: tuple[str, str]
+
+    def score(self, clip: np.ndarray, vector: np.ndarray | None = None) -> float:
+        """How much a prepared clip, float32 (32000,), is a cry, 0 to 1."""
+        ...
+
+
+class LogMelGate:
+    """The shipped gate: logistic regression on standardised, reduced log-mel statistics."""
+
+    name = "logmel"
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        from cryhear.embedding import load
+
+        self.bundle = bundle.read(folder)
+        self.preprocess = settings(self.bundle.card)
+        self.threshold = number(self.bundle.card, "limits", "clip", "logmel")
+        self._backend = load("logmel")
+        self.bundle.check_backend(self._backend)
+        self.representation = (self._backend.name, self._backend.version)
+
+    def score(self, clip: np.ndarray, vector: np.ndarray | None = None) -> float:
+        """Probability of a cry; `vector` is the clip's log-mel embedding where it is known."""
+        rows = self._backend.embed(clip[None]) if vector is None else vector[None]
+        return float(self.bundle.probabilities(rows, "clip")[0, 1])
+
+
+class YAMNetGate:
+    """YAMNet's larger score of 'Baby cry, infant cry' and 'Crying, sobbing', mean of its windows."""
+
+    name = "yamnet"
+    representation = ("", "")
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        from cryhear.embedding import load
+
+        card = bundle.read(folder).card
+        self.preprocess = settings(card)
+        self.threshold = number(card, "limits", "clip", "yamnet")
+        self._backend: Any = load("yamnet")
+
+    def score(self, clip: np.ndarray, vector: np.ndarray | None = None) -> float:
+        """The larger score; `vector` is not used."""
+        return float(self._backend.scores(clip[None])[0, list(CRYING)].max())
+
+
+def load(choice: str = "auto", folder: Path = FOLDER) -> Gate | None:
+    """The gate asked for; None for 'none'.
+
+    Parameters
+    ----------
+    choice : {'auto', 'yamnet', 'logmel', 'none'}
+        'auto' is YAMNet where it can be loaded without a network, else the shipped gate.
+    folder : pathlib.Path
+        Where the shipped gate and both thresholds are.
+
+    Raises
+    ------
+    BundleError
+        The shipped gate is not there or was altered.
+    RepresentationError
+        YAMNet was asked for and cannot be loaded.
+    """
+    if choice not in CHOICES:
+        raise ParameterError(f"gate is {choice!r}; expected one of {', '.join(CHOICES)}")
+    if choice == "none":
+        return None
+    if not folder.is_dir():
+        raise BundleError(
+            f"{folder} is not there; the cry gate was expected in it. Work in a clone of the repository, "
+            "or go without a gate: --gate none (every sound then gets a label)"
+        )
+    if choice == "logmel" or (choice == "auto" and not yamnet_available()):
+        return LogMelGate(folder)
+    return YAMNetGate(folder)
+
+
+def yamnet_available() -> bool:
+    """Whether YAMNet's package and file are at hand."""
+    from cryhear.embedding import yamnet
+
+    return yamnet.available()[0]

@@ -1,0 +1,1 @@
+"""A study driven: parameters to chapters, chapters to ledger, ledger to book."""

@@ -1,0 +1,338 @@
+"""A chapter's two ends: `open_chapter` checks parameters and finds what came before; `Run.close` records.
+
+A notebook holds everything in between. Run by the study, a chapter writes into its own folder of the
+run; run alone with other parameters, into ``variants/`` beside it, so nothing published by the study
+is ever replaced by an experiment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import math
+import re
+import time
+import types
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryhear import params
+from cryhear.errors import MissingArtefactError, ParameterError
+from cryhear.files import atomic, read_json, read_table, sha256_of, write_json, write_table
+from cryhear.study.ledger import Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from cryhear.embedding.tables import StudySet
+
+CHAPTERS: dict[str, tuple[str, ...]] = {
+    "01_audit": (),
+    "02_preprocessing": (),
+    "03_embedding": ("01_audit",),
+    "04_exploration": ("01_audit",),
+    "05_classical": ("01_audit",),
+    "06_mlp": ("01_audit",),
+    "07_crossvalidation": ("05_classical", "06_mlp"),
+    "08_evaluation": ("05_classical", "06_mlp", "07_crossvalidation"),
+    "09_leakage": ("01_audit",),
+    "10_controls": ("09_leakage",),
+    "11_robustness": ("01_audit",),
+    "12_recording": (),
+}
+"""Every chapter in the book's order, with the chapters whose files it reads."""
+
+ABSENT = "(not to be had from this study)"
+"""Stands in the place of a number that a study's recordings do not allow."""
+
+WRITTEN = {
+    "auc": "AUC", "ece": "ECE", "f1": "F1", "sd": "SD", "std": "SD", "se": "SE", "pca": "PCA",
+    "s": "(s)", "hz": "(Hz)", "dbfs": "(dBFS)",
+}  # fmt: skip
+"""How words of a column's name are written in a table's head, where it is not as they are."""
+
+VERSIONED = (
+    "cryhear",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "umap-learn",
+    "matplotlib",
+)
+"""Packages whose versions a ledger names: those that can move a number."""
+
+
+def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
+    """Check a notebook's parameters, find the run it belongs to, and give it its tools.
+
+    Parameters
+    ----------
+    chapter : str
+        Its name with its number, ``04_exploration``.
+    namespace : dict
+        The notebook's ``globals()`` straight after the parameters cell: every plain name in it is
+        a parameter, so one that was injected under a misspelt name is found.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is unknown, mistyped or out of range.
+    MissingArtefactError
+        If the run, or a chapter that must come first, is not there yet.
+    """
+    if chapter not in CHAPTERS:
+        raise ParameterError(
+            f"chapter {chapter!r} is unknown; expected one of {', '.join(CHAPTERS)}"
+        )
+    model = params.chapter_model(chapter)
+    parameters = params.check(_parameters_in(namespace), model, where=f"chapter {chapter}")
+    folder = Path(parameters.study)
+    if not (folder / "params.json").exists():
+        raise MissingArtefactError(
+            f"{folder} holds no run (no params.json); chapter {chapter} starts from one. "
+            "Run `make report` first, or give the folder of a finished run as `study`."
+        )
+    study = params.check(
+        read_json(folder / "params.json"), params.Study, str(folder / "params.json")
+    )
+    for earlier in CHAPTERS[chapter]:
+        if not (folder / earlier / "ledger.json").exists():
+            raise MissingArtefactError(
+                f"chapter {chapter} reads what {earlier} found, and {folder / earlier} has no ledger. "
+                f"Run {earlier} first: papermill notebooks/{earlier}.ipynb out.ipynb "
+                f"-p study {folder.as_posix()}"
+            )
+    return Run(chapter, parameters, study, folder)
+
+
+class Run:
+    """What a chapter works with; made by `open_chapter`.
+
+    Attributes
+    ----------
+    parameters : cryhear.params.Chapter
+        The chapter's own parameters, checked.
+    study : cryhear.params.Study
+        The study the run belongs to.
+    derived : cryhear.embedding.tables.Derived
+        The tables the study starts from.
+    folder : pathlib.Path
+        Where this chapter writes.
+    """
+
+    def __init__(
+        self, chapter: str, parameters: params.Chapter, study: params.Study, folder: Path
+    ) -> None:
+        from cryhear.embedding.tables import (
+            Derived,  # loads pandas, which a plan of the chapters needs not
+        )
+
+        self.chapter = chapter
+        self.parameters: Any = parameters
+        self.study = study
+        self.run_folder = folder
+        self.derived = Derived(study.source.derived or folder / "derived")
+        self.folder = folder / chapter
+        chosen = parameters.model_dump(mode="json")
+        if {**chosen, "study": ""} != {**study.chapter_parameters(chapter), "study": ""}:
+            digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
+            self.folder = folder / "variants" / f"{chapter}-{digest}"
+            print(f"These parameters are not the study's own: this run is kept in {self.folder}")
+        self.ledger = Ledger(chapter, parameters={k: v for k, v in chosen.items() if k != "study"})
+        self._started = time.perf_counter()
+
+    @property
+    def seed(self) -> int:
+        """The chapter's random seed."""
+        return int(self.parameters.seed)
+
+    def load(
+        self,
+        representation: str | None = None,
+        set: str | None = None,
+        labels: str | None = None,
+    ) -> StudySet:
+        """Labelled recordings of a set with their mean embeddings.
+
+        What is not given is taken from the chapter's parameters.
+        """
+        wanted = self.parameters
+        return self.derived.study_set(
+            set_name=set or wanted.set,
+            labels=labels or wanted.labels,
+            representation=representation or wanted.representation,
+        )
+
+    def read(self, chapter: str, name: str) -> pd.DataFrame:
+        """Read a table another chapter of this run wrote."""
+        path = self.run_folder / chapter / f"{name}.parquet"
+        if not path.exists():
+            raise MissingArtefactError(
+                f"{path} is not there; chapter {chapter} writes it. Run that chapter first."
+            )
+        self.ledger.inputs[f"{chapter}/{name}.parquet"] = sha256_of(path)
+        return read_table(path)
+
+    def write(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Write a table for the chapters downstream, and return it."""
+        write_table(self.folder / f"{name}.parquet", table)
+        return table
+
+    def number(self, key: str, value: Any, unit: str, **details: Any) -> None:
+        """Record one number; see `cryhear.study.ledger.Ledger.number`."""
+        self.ledger.number(key, value, unit, **details)
+
+    def interval(self, key: str, row: Any, unit: str, **details: Any) -> None:
+        """Record a row's value with its interval; see `cryhear.study.ledger.Ledger.interval`."""
+        self.ledger.interval(key, row, unit, **details)
+
+    def absent(self, *keys: str) -> None:
+        """Record, for each of `keys` that has no number, text that says so: prose may still name it."""
+        for key in keys:
+            if key not in self.ledger.numbers:
+                self.number(key, ABSENT, "text")
+
+    def conclude(self, key: str, holds: bool, if_true: str, if_false: str) -> None:
+        """Record the sentence that fits the outcome; see `cryhear.study.ledger.Ledger.conclude`."""
+        self.ledger.conclude(key, holds, if_true, if_false)
+
+    def figure(
+        self,
+        name: str,
+        figure: Figure,
+        caption: str,
+        alt: str,
+        table: pd.DataFrame,
+        dense: bool = False,
+    ) -> None:
+        """Save a figure with the table behind it, record both, and show it.
+
+        Parameters
+        ----------
+        name : str
+            Unique in the chapter; the book refers to it as ``fig-<chapter>-<name>``.
+        figure : matplotlib.figure.Figure
+        caption : str
+            Stands alone: what is shown, n, how spread was computed. May hold ``{num}`` roles.
+        alt : str
+            What a reader who cannot see the figure needs to know.
+        table : pandas.DataFrame
+            The values drawn; offered for download as CSV.
+        dense : bool, default False
+            Save as PNG: for images and scatters of thousands of points.
+        """
+        from matplotlib import rc_context
+
+        from cryhear.figures.style import RC
+
+        suffix = "png" if dense else "svg"
+        path = self.folder / "figures" / f"{name}.{suffix}"
+        metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+        _as_written(figure)
+        # Also a figure of plain Matplotlib gets the same bytes from the same table.
+        with atomic(path) as temporary, rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
+            figure.savefig(
+                temporary, format=suffix, metadata=metadata, dpi=160, bbox_inches="tight"
+            )
+        self._csv(name, table)
+        self.ledger.figures[name] = {
+            "file": f"figures/{name}.{suffix}",
+            "caption": " ".join(caption.split()),
+            "alt": " ".join(alt.split()),
+            "table": f"tables/{name}.csv",
+            "n": len(table),
+        }
+        _show(path, name)
+
+    def table(self, name: str, table: pd.DataFrame, caption: str) -> Any:
+        """Record a table with its caption, offer it as CSV, and return it styled for the page."""
+        self._csv(name, table)
+        self.ledger.tables[name] = {
+            "file": f"tables/{name}.csv",
+            "caption": caption,
+            "n": len(table),
+        }
+        shown = table.style.format(_cell, escape="html", na_rep="").hide(axis="index")
+        # A style's element ids are random unless named, and would change the page at every run.
+        shown = shown.format_index(_heading, escape="html", axis="columns").set_uuid(name)
+        return shown.set_caption(html.escape(caption, quote=False))
+
+    def close(self) -> None:
+        """Write the ledger (last, so that a ledger means a finished chapter) and the timing beside it."""
+        for package in VERSIONED:
+            try:
+                self.ledger.versions[package] = version(package)
+            except PackageNotFoundError:
+                continue
+        self.ledger.inputs.update(self.derived.read_hashes())
+        write_json(self.folder / "timings.json", {"seconds": time.perf_counter() - self._started})
+        self.ledger.write(self.folder / "ledger.json")
+
+    def _csv(self, name: str, table: pd.DataFrame) -> None:
+        with atomic(self.folder / "tables" / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _heading(column: Any) -> str:
+    """A column's name for people: ``duration_s`` as 'duration (s)'."""
+    return " ".join(WRITTEN.get(word, word) for word in str(column).split("_"))
+
+
+def _cell(value: Any) -> Any:
+    """A table's cell for people: numbers to three significant figures, names of codes, settings."""
+    if isinstance(value, str):
+        return _text_cell(value)
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    if value == round(value) or abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def _text_cell(text: str) -> str:
+    """A name or settings as people write them; pandas has escaped the text before it comes here."""
+    from cryhear.corpus.labels import display_name
+
+    if re.fullmatch("[a-z][a-z0-9]*([_-][a-z0-9]+)*", text):
+        return display_name(text)
+    try:
+        settings = json.loads(html.unescape(text)) if text.startswith("{") else None
+    except ValueError:
+        return text
+    if not isinstance(settings, dict):
+        return text
+    return html.escape(", ".join(f"{name} {_cell(value)}" for name, value in settings.items()))
+
+
+def _as_written(figure: Figure) -> None:
+    """Set names with dollar signs as they are: matplotlib would typeset what stands between two."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        # Matplotlib's own labels of a logarithmic axis are mathematics on purpose.
+        if "$" in text.get_text() and r"\mathdefault" not in text.get_text():
+            text.set_parse_math(False)
+
+
+def _show(path: Path, name: str) -> None:
+    from IPython.display import SVG, Image, display
+
+    picture = SVG(filename=path) if path.suffix == ".svg" else Image(filename=path)
+    # The name lets the book replace this output by a numbered figure with caption and alt text.
+    display(picture, metadata={"cryhear": {"figure": name}})
+
+
+def _parameters_in(namespace: dict[str, Any]) -> dict[str, Any]:
+    hidden = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+    return {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_")
+        and name not in hidden
+        and not isinstance(value, types.ModuleType)
+    }

@@ -1,0 +1,218 @@
+"""The ``{num}`` role: prose and captions take their numbers from the ledgers, and from nowhere else.
+
+``{num}`audit.n_used``` prints a number by its unit, ``{num}`leakage.auc ci``` with its interval;
+``n``, ``low``, ``high`` and ``note`` print those parts. The sample size and the interval stand in a
+tooltip. Text (a conclusion) is set as inline Markdown and may hold roles itself. An unknown key is a
+warning with the nearest names, so a strict build fails.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxRole
+from sphinx.util.logging import getLogger
+
+from cryhear.errors import LedgerError
+from cryhear.study.ledger import merge
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+PARTS = ("", "ci", "n", "low", "high", "note")
+"""What can follow a key."""
+
+NOT_RUN = "(not run here)"
+"""Printed for a number of a chapter that this run left out on purpose."""
+
+NBSP, MINUS, ROUND = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", 1e-9
+SUFFIXES = {
+    "share": "%", "points": "percentage points",
+    "seconds": "s", "minutes": "min", "hours": "h", "hz": "Hz", "db": "dB", "dbfs": "dBFS",
+}  # fmt: skip
+DECIMALS = {"share": 1, "points": 1, "score": 2, "difference": 2, "db": 1, "dbfs": 1, "ratio": 2}
+SMALL_RATIO = 0.01
+"""Below it a ratio is written with three significant digits: two decimals would make it nothing."""
+
+COUNTS = ("count", "samples", "dimensions")
+DEEPEST = 4
+"""How deep conclusions may quote numbers that are conclusions."""
+
+log = getLogger(__name__)
+
+
+def show(entry: dict[str, Any], part: str = "") -> str:
+    """One ledger entry, or a part of it, as it stands in a sentence.
+
+    Parameters
+    ----------
+    entry : dict
+        ``value``, ``unit`` and, where known, ``low``, ``high``, ``n``, ``note``.
+    part : {'', 'ci', 'n', 'low', 'high', 'note'}
+        What to print.
+
+    Returns
+    -------
+    str
+        ``1,128``; ``41.2 %``; ``0.57 (0.50 to 0.64)``.
+
+    Raises
+    ------
+    LedgerError
+        If the part is unknown or was not recorded.
+
+    Examples
+    --------
+    >>> entry = {"value": 0.5217, "unit": "score", "low": 0.41, "high": 0.63}
+    >>> show(entry), show(entry, "ci")
+    ('0.52', '0.52 (0.41 to 0.63)')
+    """
+    unit = str(entry["unit"])
+    if part not in PARTS:
+        raise LedgerError(
+            f"{part!r} is no part of a number; expected one of {', '.join(PARTS[1:])}"
+        )
+    if part == "" or (unit == "text" and entry.get(part) is None):
+        # Text in a number's place says why there is no number; it has no interval or count either.
+        return quantity(entry["value"], unit)
+    needed = ("low", "high") if part == "ci" else (part,)
+    missing = [name for name in needed if entry.get(name) is None]
+    if missing:
+        raise LedgerError(
+            f"it was recorded without {' and '.join(missing)}; record it, or leave {part!r} out"
+        )
+    if part == "ci":
+        low, high = (quantity(entry[end], unit) for end in needed)
+        return f"{quantity(entry['value'], unit)} ({low} to {high})"
+    if part == "note":
+        return str(entry["note"])
+    return quantity(entry[part], "count" if part == "n" else unit)
+
+
+def quantity(value: Any, unit: str) -> str:
+    """A value in the format of its unit; text and truth values stand as words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        return "not available"
+    if unit == "probability":
+        return _probability(number)
+    text = _decimals(number * (100 if unit in ("share", "points") else 1), unit)
+    if unit in ("difference", "points") and number > 0 and float(text) > 0:
+        text = "+" + text
+    if unit in SUFFIXES:
+        text += NBSP + SUFFIXES[unit]
+    return text.replace("-", MINUS)
+
+
+def _decimals(number: float, unit: str) -> str:
+    if unit in COUNTS and abs(number - round(number)) < ROUND:
+        places = 0
+    elif unit in DECIMALS and not (unit == "ratio" and 0 < abs(number) < SMALL_RATIO):
+        places = DECIMALS[unit]
+    elif number == 0 or abs(number) >= 100:
+        places = 0
+    else:
+        # Three significant digits, none of them invented: 2.0 s is '2 s', 0.1234 s is '0.123 s'.
+        places = max(0, 2 - math.floor(math.log10(abs(number))))
+        trimmed = f"{number:,.{places}f}"
+        return trimmed.rstrip("0").rstrip(".") if "." in trimmed else trimmed
+    text = f"{number:,.{places}f}"
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
+
+
+def _probability(number: float) -> str:
+    if 0 < number < 0.001:
+        return "less than 0.001"
+    return f"{number:.3f}" if number < 0.1 else f"{number:.2f}"
+
+
+def explain(key: str, entry: dict[str, Any]) -> str:
+    """What the tooltip of a number says: its key, interval, n and note."""
+    parts = [key]
+    if entry.get("low") is not None and entry.get("high") is not None:
+        parts.append(f"interval {show(entry, 'low')} to {show(entry, 'high')}")
+    if entry.get("n") is not None:
+        parts.append(f"n = {show(entry, 'n')}")
+    if entry.get("note"):
+        parts.append(str(entry["note"]))
+    return "; ".join(parts)
+
+
+def find(numbers: dict[str, dict[str, Any]], key: str) -> dict[str, Any]:
+    """The entry of a key.
+
+    Raises
+    ------
+    LedgerError
+        If no ledger has it; the message gives the nearest names.
+    """
+    if key in numbers:
+        return numbers[key]
+    near = difflib.get_close_matches(key, numbers, n=3, cutoff=0.4)
+    hint = f"nearest: {', '.join(near)}" if near else "no ledger has a key like it"
+    raise LedgerError(f"no ledger has the number {key!r} ({hint})")
+
+
+class NumRole(SphinxRole):
+    """``{num}`key [part]```: a number of the ledgers in a sentence."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Build the node; warn where the number cannot be had."""
+        key, _, part = self.text.strip().partition(" ")
+        config = self.env.config
+        if key.split(".")[0] in config.cryhear_skipped:
+            return [nodes.inline(NOT_RUN, NOT_RUN, classes=["num", "num-not-run"])], []
+        for path in self.env.cryhear_ledgers:  # type: ignore[attr-defined]
+            self.env.note_dependency(path)
+        try:
+            entry = find(self.env.cryhear_numbers, key)  # type: ignore[attr-defined]
+            text = show(entry, part.strip())
+        except LedgerError as error:
+            location = self.get_location()
+            log.warning(
+                "{num}`%s`: %s", self.text, error, location=location, type="cryhear", subtype="num"
+            )
+            return [nodes.problematic(self.rawtext, f"[{key}?]")], []
+        if entry["unit"] == "text" and part.strip() in ("", "note"):
+            return self._sentence(key, text), []
+        tip = explain(key, entry)
+        return [nodes.abbreviation(text, text, explanation=tip, classes=["num"])], []
+
+    def _sentence(self, key: str, text: str) -> list[nodes.Node]:
+        depth = self.env.temp_data.get("cryhear_depth", 0)
+        if depth >= DEEPEST:
+            log.warning(
+                "{num}`%s` quotes itself", key, location=self.get_location(), type="cryhear"
+            )
+            return []
+        self.env.temp_data["cryhear_depth"] = depth + 1
+        holder = nodes.inline(classes=["num-text"])
+        children, _ = self.inliner.parse(text, self.lineno, self.inliner, holder)
+        self.env.temp_data["cryhear_depth"] = depth
+        holder += children
+        return [holder]
+
+
+def _read_ledgers(app: Sphinx, env: BuildEnvironment, _docnames: list[str]) -> None:
+    patterns = app.config.cryhear_ledgers
+    paths = sorted(path for pattern in patterns for path in Path(app.srcdir).glob(pattern))
+    env.cryhear_ledgers = [path.as_posix() for path in paths]  # type: ignore[attr-defined]
+    env.cryhear_numbers = merge(paths)  # type: ignore[attr-defined]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the role and its two settings with Sphinx."""
+    app.add_config_value("cryhear_ledgers", ["chapters/*/ledger.json"], "env")
+    app.add_config_value("cryhear_skipped", [], "env")
+    app.add_role("num", NumRole())
+    app.connect("env-before-read-docs", _read_ledgers)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

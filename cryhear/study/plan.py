@@ -1,0 +1,265 @@
+"""What a study consists of: its chapters, and the files and parameters each of them depends on.
+
+The Snakefile asks `Plan`; Snakemake decides from its answers what must run again.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cryhear
+from cryhear import params
+from cryhear.corpus.folders import walk
+from cryhear.errors import StudyError
+from cryhear.files import existing, read_json, write_json
+from cryhear.study.chapter import CHAPTERS
+
+PACKAGE = Path(__file__).parents[1]
+GATE = Path("data/gate")
+"""The shipped cry gate and what clip-wise preparation changes: read by the model and its chapter."""
+
+READ_MODEL = ("12_recording",)
+"""Chapters that ask the model the study leaves behind."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the Snakefile needs to know of a study: its chapters and the files each depends on."""
+
+    study: params.Study
+    chapters: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], overrides: dict[str, Any] | None = None) -> Plan:
+        """Check a study's parameters and plan it.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter is unknown, mistyped or out of range.
+        StudyError
+            If a chapter it names or a folder it starts from is not there.
+        """
+        study = params.load(path, overrides)
+        _check_source(study)
+        return cls(study, chapters_of(study))
+
+    def write(self) -> Plan:
+        """Keep the study's parameters in its run's ``params.json``, which every job reads."""
+        # Only what was set: a chapter inherits the shared keys it was not given itself.
+        content = self.study.model_dump(mode="json", exclude_unset=True)
+        if not self.params.exists() or read_json(self.params) != content:
+            write_json(self.params, content)
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.study.folder
+
+    @property
+    def params(self) -> Path:
+        """The run's resolved parameters."""
+        return self.folder / "params.json"
+
+    @property
+    def made(self) -> list[str]:
+        """Derived tables this study makes itself; empty if it starts from given ones."""
+        if self.study.source.derived:
+            return []
+        names = ["manifest.parquet", "provenance.json"]
+        kinds = ["clips", *(["variants"] if self.study.embed.variants else [])]
+        names += [f"{kind}/{r}.parquet" for kind in kinds for r in self.study.representations]
+        return [(self.study.derived / name).as_posix() for name in names]
+
+    def shards(self) -> list[str]:
+        """Pieces of the embedding that run side by side."""
+        n = self.study.embed.shards
+        kinds = ["clips", *(["variants"] if self.study.embed.variants else [])]
+        folder = self.study.derived / "shards"
+        return [
+            (folder / kind / f"{representation}.{i}of{n}.parquet").as_posix()
+            for kind in kinds
+            for representation in self.study.representations
+            for i in range(n)
+        ]
+
+    def chapter_inputs(self, chapter: str) -> list[str]:
+        """Files a chapter depends on; none of them holds a time."""
+        notebook = Path("notebooks") / f"{chapter}.ipynb"
+        earlier = [
+            self.folder / name / part
+            for name in CHAPTERS[chapter]
+            for part in ("ledger.json", "artefacts.json")
+        ]
+        tables = [Path(p) for p in self.made] or data_files(self.study.derived)
+        modules = import_closure(_notebook_imports(notebook))
+        model = [self.model, *data_files(GATE)] if chapter in READ_MODEL else []
+        return [
+            p.as_posix() for p in (notebook, *earlier, *tables, *model, *modules, *self._lock())
+        ]
+
+    @property
+    def model(self) -> Path:
+        """The card of the model the study leaves behind; written last, it stands for the bundle."""
+        return self.folder / "model" / "card.json"
+
+    def model_inputs(self) -> list[str]:
+        """Files the model depends on."""
+        tables = [Path(p) for p in self.made] or data_files(self.study.derived)
+        modules = import_closure(["prediction.train"])
+        return [p.as_posix() for p in (*tables, *data_files(GATE), *modules, *self._lock())]
+
+    def _lock(self) -> list[Path]:
+        return [p for p in (Path("requirements.lock"),) if p.exists()]
+
+    def chapter_parameters(self, chapter: str) -> str:
+        """The chapter's own parameters as text: Snakemake runs it again when they change."""
+        return json.dumps(self.study.chapter_parameters(chapter), sort_keys=True)
+
+    def part(self, *names: str) -> str:
+        """Digest of parts of the study's parameters, for the rules that depend on them."""
+        # Not the text: a folder's name may hold braces, which Snakemake takes for a wildcard.
+        return hashlib.sha256(self.study.model_dump_json(include=set(names)).encode()).hexdigest()
+
+    def listing(self) -> str:
+        """Digest of the recordings' names, sizes and dates: a new recording changes it."""
+        digest = hashlib.sha256()
+        for root in self.study.source.roots:
+            for path, problem in sorted(walk(Path(os.path.realpath(root)))):
+                stat = os.lstat(path)
+                line = f"{path}\0{problem}\0{stat.st_size}\0{stat.st_mtime_ns}\n"
+                digest.update(line.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def book_inputs(self) -> list[str]:
+        """Files the run's book depends on."""
+        found = [self.folder / name / "artefacts.json" for name in self.chapters]
+        pages = [p for name in ("*", "api/*") for p in Path("book").glob(name)]
+        found += [p for p in sorted(pages) if p.is_file()]
+        found += [p for p in sorted(Path("book/_static").rglob("*")) if p.is_file()]
+        found += sorted(Path("benchmarks/results").glob("*"))
+        found += [Path("_config.yml"), Path("_toc.yml")]
+        found += sorted(PACKAGE.rglob("*.py"))  # their docstrings are pages of the book
+        return [p.as_posix() for p in found]
+
+
+def chapters_of(study: params.Study) -> tuple[str, ...]:
+    """The chapters a study runs, in order: those it names and those they read, or all there are."""
+    if not Path("Snakefile").exists() or not Path("notebooks").is_dir():
+        raise StudyError(
+            f"{Path.cwd()} holds no Snakefile and notebooks; a study runs in the project's own folder. "
+            "Go there, or clone the project first."
+        )
+    there = [name for name in CHAPTERS if (Path("notebooks") / f"{name}.ipynb").exists()]
+    wanted = set(study.chapters or there)
+    unknown = sorted(wanted - set(there))
+    if unknown:
+        raise StudyError(
+            f"chapters names {', '.join(unknown)}; there are {', '.join(there) or 'none'}"
+        )
+    for name in reversed(CHAPTERS):
+        if name in wanted:
+            wanted.update(CHAPTERS[name])
+    return tuple(name for name in CHAPTERS if name in wanted)
+
+
+def data_files(folder: Path) -> list[Path]:
+    """Tables and records of a folder of derived data."""
+    return sorted(p for p in folder.rglob("*") if p.suffix in (".parquet", ".json"))
+
+
+def import_closure(modules: Iterable[str]) -> list[Path]:
+    """Source files of `cryhear` modules and of every `cryhear` module they import, at any depth.
+
+    Parameters
+    ----------
+    modules : iterable of str
+        Names below the package: ``explore``, ``embedding.store``.
+    """
+    waiting, seen = list(modules), set()
+    while waiting:
+        for path in _sources(waiting.pop()):
+            if path not in seen:
+                seen.add(path)
+                waiting += _imports_of(path.read_text(encoding="utf-8"))
+    return sorted(seen)
+
+
+@cache
+def _imports_of(source: str) -> list[str]:
+    # Chapters share most modules: each is parsed once a process.
+    return _imports(ast.parse(source))
+
+
+def _sources(module: str) -> list[Path]:
+    path = PACKAGE.joinpath(*module.split("."))
+    if path.is_dir():
+        # A package may load its modules by name, so all of them count.
+        return sorted(path.rglob("*.py"))
+    return [path.with_suffix(".py")] if path.with_suffix(".py").exists() else []
+
+
+def _imports(tree: ast.AST) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [
+                a.name.removeprefix("cryhear.") for a in node.names if a.name.startswith("cryhear.")
+            ]
+        elif isinstance(node, ast.ImportFrom) and node.module == "cryhear":
+            found += [_home(alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cryhear."):
+            below = str(node.module).removeprefix("cryhear.")
+            names = [f"{below}.{alias.name}" for alias in node.names]
+            found += [name for name in names if _sources(name)] or [below]
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "cryhear"
+        ):
+            found.append(_home(node.attr))
+    return found
+
+
+def _home(name: str) -> str:
+    return cryhear._HOMES.get(name, name).partition(":")[0]
+
+
+def _notebook_imports(notebook: Path) -> list[str]:
+    cells = json.loads(existing(notebook).read_text(encoding="utf-8"))["cells"]
+    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    lines = "\n".join(code).splitlines()
+    return _imports(
+        ast.parse("\n".join(line for line in lines if not line.lstrip().startswith(("%", "!"))))
+    )
+
+
+def _check_source(study: params.Study) -> None:
+    source = study.source
+    folders = [*source.roots, *source.other, *([source.derived] if source.derived else [])]
+    missing = [name for name in folders if not Path(name).is_dir()]
+    if missing:
+        raise StudyError(
+            f"study {study.name!r} starts from {', '.join(missing)}, which is not a folder here. "
+            "Give a folder that exists under `source`."
+        )
+    if set("{}") & set(source.derived or ""):
+        raise StudyError(
+            f"source.derived is {source.derived}; expected a name without braces, which Snakemake "
+            "takes for a wildcard. Rename the folder."
+        )
+    if source.synthetic is not None:
+        from cryhear.corpus.synthetic import (
+            SyntheticCorpus,  # loads SciPy, which no other study's plan needs
+        )
+
+        params.check(source.synthetic, SyntheticCorpus, "source.synthetic")

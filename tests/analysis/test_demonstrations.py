@@ -1,0 +1,182 @@
+"""Demonstrations on synthetic cries, players, separation of classes, and the catalogue of backends."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from cryhear import params
+from cryhear.analysis import demonstrations, separation
+from cryhear.audio import preprocess
+from cryhear.embedding import REPRESENTATIONS, catalogue
+from cryhear.figures import player
+
+RATE = 16_000
+ROUNDING_DB = 0.01
+"""dB: a Gaussian's gain by its sampled kernel against the waveform's own change."""
+
+
+@pytest.fixture(scope="module")
+def cries() -> list[np.ndarray]:
+    return demonstrations.cries(4, seed=1, seconds=2.2)
+
+
+def test_cries_are_seeded_and_differ(cries):
+    again = demonstrations.cries(2, seed=1, seconds=2.2)
+    assert np.array_equal(again[1], cries[1])
+    assert not np.array_equal(cries[0], cries[1])
+    assert cries[0].shape == (round(2.2 * RATE),)
+
+
+def test_tails_account_for_every_second():
+    table = demonstrations.tails([2.0, 3.8, 5.0], params.Preprocess()).set_index("tail")
+    assert table.loc["slide", ["unheard", "padding"]].tolist() == [0.0, 0.0]
+    # 2.0 and 3.8 s end with a clip; of 5.0 s the starts 0 and 1.8 cover 3.8 s.
+    assert table.at["drop", "clips"] == 5
+    assert table.at["drop", "unheard"] == pytest.approx(1.2 / 10.8)
+    assert table.at["pad", "padding"] == pytest.approx(0.6 / 12.0)
+    assert table.at["slide", "clips"] == table.at["pad", "clips"] == 6
+    assert table.at["slide", "overlap"] > table.at["drop", "overlap"]
+
+
+def test_the_threshold_bites_before_normalising_only(cries):
+    settings = params.Preprocess(rms_target=1.0)
+    table = demonstrations.silence_sweep(cries[0], settings, [-80.0, -20.0])
+    assert table["kept_before"].tolist() == [0, table["clips"].iloc[1]]
+    assert (table["kept_after"] == table["clips"]).all()
+
+
+@pytest.mark.parametrize("frequency", [500.0, 4000.0, 7000.0])
+def test_gaussian_gain_is_what_the_filter_does(frequency, tone):
+    wave = tone(1.0, frequency)
+    measured = preprocess.level_dbfs(preprocess.gaussian(wave, 0.5)) - preprocess.level_dbfs(wave)
+    gain = demonstrations.gaussian_gain(np.array([frequency]), 0.5)[0]
+    assert gain == pytest.approx(measured, abs=ROUNDING_DB)
+    assert gain < 0
+
+
+def test_each_transform_moves_a_cry(cries):
+    pytest.importorskip("audiomentations")
+    table = demonstrations.augmentation_distances(cries[:3], params.Augment(), seed=3)
+    kinds = [*demonstrations.TRANSFORMS, "all four", "another cry"]
+    assert table["kind"].unique().tolist() == kinds
+    assert (table.groupby("kind")["distance"].median() > 0).all()
+
+
+def test_copy_distances_know_untouched_copies():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6, 5)).astype(np.float32)
+    copy = X.copy()
+    copy[0] += 1.0
+    fake = SimpleNamespace(X=X, infants=np.array(list("aabbcc")), copies=lambda: copy[None])
+    table = demonstrations.copy_distances(fake, seed=0)
+    counts = table["kind"].value_counts()
+    assert counts["untouched copy"] == 5
+    assert counts["changed copy"] == 1
+    assert counts["same infant"] == counts["another infant"] == 6
+    assert table.loc[table["kind"] == "untouched copy", "distance"].max() < 1e-6
+
+
+def test_batch_scaling_moves_a_clip_and_clip_scaling_does_not(cries):
+    pytest.importorskip("torch")
+    clips = np.stack(
+        [cry[:32_000] * gain for cry, gain in zip(cries, (1, 0.1, 0.01, 1), strict=True)]
+    )
+    kept = clips.copy()
+    table = demonstrations.batch_scaling(clips, [1, 4])
+    worst = table.groupby(["scaling", "size"])["difference"].max()
+    assert worst["per batch", 4] > 0.1
+    assert worst["per clip", 4] < 1e-5
+    assert worst["per batch", 1] < 1e-4
+    assert np.array_equal(clips, kept)
+
+
+def test_a_player_holds_a_short_quiet_free_flac(cries):
+    page = player.players({"a <cry>": cries[0]}, RATE)
+    assert "<cry>" not in page
+    (data,) = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
+    assert rate == player.RATE
+    assert len(samples) <= player.LONGEST_S * rate
+    assert np.abs(samples).max() == pytest.approx(player.PEAK, abs=1e-3)
+    assert len(page) < 50_000  # six of them still make a small page
+    assert player.players({"silence": np.zeros(100, np.float32)}, RATE)
+
+
+@pytest.fixture
+def grouped() -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
+    rng = np.random.default_rng(5)
+    n = 90
+    recordings = pd.DataFrame(
+        {
+            "recording": [f"{i:04d}" for i in range(n)],
+            "infant": np.repeat([f"i{i:02d}" for i in range(30)], 3),
+            "platform": "ios",
+            "time_s": np.tile([0.0, 1.0, 2.0], 30),
+        }
+    )
+    y = np.repeat(rng.permutation(np.repeat([0, 1, 2], 10)), 3)
+    return rng.normal(size=(n, 8)), recordings, y
+
+
+def test_separation_is_seen_and_not_invented(grouped):
+    X, recordings, y = grouped
+    nothing = separation.separation(separation.standardised(X), recordings, y, seed=0, draws=100)
+    assert nothing["dealt_low"] <= nothing["between"] <= nothing["dealt_high"]
+    X = X + 2.0 * np.eye(8)[y]
+    planted = separation.separation(separation.standardised(X), recordings, y, seed=0, draws=100)
+    assert planted["between"] > planted["dealt_high"]
+
+
+def test_between_classes_is_eta_squared():
+    Z = separation.standardised(np.array([[0.0], [0.0], [1.0], [1.0], [2.0], [2.0]]))
+    assert separation.between_classes(Z, np.array([0, 0, 1, 1, 2, 2])) == pytest.approx(1.0)
+    assert separation.between_classes(Z, np.array([0, 1, 0, 1, 0, 1])) == pytest.approx(
+        0.0, abs=1e-12
+    )
+
+
+def test_neighbours_of_other_infants_only(grouped):
+    X, recordings, y = grouped
+    # An infant's own three recordings are nearly one point; nothing else tells the class.
+    rng = np.random.default_rng(1)
+    X = np.repeat(rng.normal(size=(30, 8)), 3, axis=0) + 1e-3 * X
+    found = separation.neighbour_separation(X, recordings, y, k=3, seed=0, draws=100)
+    assert found["purity"] <= found["dealt_high"]
+    told = separation.neighbour_separation(X + 4 * np.eye(8)[y], recordings, y, 3, 0, 100)
+    assert told["purity"] > told["dealt_high"]
+
+
+class _Derived:
+    def __init__(self):
+        self.provenance = {"representations": {"logmel": "1"}}
+
+    def representations(self):
+        return ["logmel"]
+
+    def clips(self, name):
+        return pd.DataFrame({"recording": ["a", "b"]}), np.zeros((2, 320), np.float32)
+
+
+def test_the_catalogue_names_every_representation():
+    table = catalogue.table(_Derived())
+    assert len(table) == len(REPRESENTATIONS) == len(catalogue.CARDS)
+    by_name = dict(zip(REPRESENTATIONS, table.to_dict("records"), strict=True))
+    assert by_name["logmel"]["status"] == "run"
+    assert by_name["logmel"]["clips"] == 2
+    assert by_name["hear"]["status"] == catalogue.NOT_RUN
+    assert by_name["yamnet"]["status"] == "not run"
+
+
+def test_speed_measures_what_is_there(cries):
+    clips = np.stack([cry[:32_000] for cry in cries[:2]])
+    found = catalogue.speed(clips, ["logmel"])
+    assert list(found) == ["logmel"]
+    assert found["logmel"]["seconds_a_clip"] > 0

@@ -1,0 +1,112 @@
+"""A hostile card with the right digests is refused, by the name of what is wrong with it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import made_bundle
+import pytest
+
+from cryhear import params
+from cryhear.errors import BundleError
+from cryhear.prediction import bundle, card, decide, predict
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return bundle.read(bundle.write(made_bundle.make(), tmp_path_factory.mktemp("card"))).card
+
+
+def put(whole, dotted, value):
+    """The card with one field changed, or taken out (None)."""
+    changed = copy.deepcopy(whole)
+    *way, last = dotted.split(".")
+    place = changed
+    for name in way:
+        place = place[name]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, None) for name in card._FIELDS),
+        ("format", "1"),
+        ("classes", ["pain"]),
+        ("classes", ["pain", "pain"]),
+        ("classes", ["pain", "\x1b[31mhunger", "neurological"]),
+        ("classes", ["pain", "<script>alert(1)</script>", "neurological"]),
+        ("classes", ["pain", ["hunger"], "neurological"]),
+        ("representation", {"name": ["logmel"], "version": "1"}),
+        ("representation", {"name": "logmel"}),
+        ("weights", {"file": "weights-0123456789ab.safetensors"}),
+        ("calibration.clip", None),
+        ("calibration.clip.temperature", 0),
+        ("calibration.clip.temperature", float("inf")),
+        ("calibration.recording.temperature", True),
+        ("calibration.recording.bias", [0.0, 0.0]),
+        ("calibration.recording.bias", [0.0, 0.0, "0"]),
+        ("limits.clip", 3),
+        ("preprocess.wiener", 1),
+        ("preprocess.wiener_size", 10**9),
+        ("preprocess.gaussian_sigma", 1e9),
+        ("preprocess.overlap", 0.999),
+        ("preprocess.rms_target", "0.1; rm -rf /"),
+        ("preprocess.silence_dbfs", None),
+    ],
+)
+def test_a_field_that_is_not_what_it_should_be_is_named(whole, field, value):
+    with pytest.raises(BundleError, match=field.replace(".", r"\.")) as refused:
+        card.check(put(whole, field, value), Path("model/card.json"))
+    message = str(refused.value)
+    assert message.startswith("model/card.json: ")
+    assert "cryhear train" in message
+    assert len(message) < 300
+
+
+def test_classes_and_calibration_must_be_as_many(whole):
+    with pytest.raises(BundleError, match=r"calibration\.recording\.bias is .*; 4 numbers"):
+        card.check(put(whole, "classes", ["pain", "hunger", "cold", "fourth"]), Path("card.json"))
+
+
+def test_a_card_as_written_passes(whole):
+    card.check(whole, Path("card.json"))
+    assert vars(card.settings(whole))["wiener_size"] == 3
+
+
+@pytest.mark.parametrize("field", ["limits.silence_dbfs", "limits.clip.distance"])
+def test_a_limit_that_is_missing_stops_before_any_sound(field):
+    hostile = made_bundle.make()
+    for value in (None, "7", float("nan")):
+        with pytest.raises(BundleError, match=field.replace(".", r"\.")):
+            decide.Judge(made_bundle.make(**put(hostile.card, field, value)), None)
+
+
+def test_the_note_needs_the_measured_performance():
+    for value in (None, "fine"):
+        with pytest.raises(BundleError, match=r"performance\.auc_macro\.low"):
+            predict.standing_note(put(made_bundle.make().card, "performance.auc_macro.low", value))
+
+
+def test_the_settings_are_those_of_a_study():
+    """The ranges stand here once more because a prediction does not load `params`."""
+    fields = params.Preprocess.model_fields
+    assert set(card.SETTINGS) <= set(fields)
+    for name, span in card.SETTINGS.items():
+        if span is None:
+            assert fields[name].annotation is bool
+            continue
+        low, high = span
+        for value in (low, high):
+            inside = (
+                value if value > low or name in ("overlap", "silence_dbfs", "wiener_size") else 0.01
+            )
+            params.Preprocess(**{name: inside})
+        for outside in (low - 2, high + 2):
+            with pytest.raises(ValueError, match=name):
+                params.Preprocess(**{name: outside})

@@ -1,0 +1,158 @@
+"""The gate's threshold, weights and measure, on sounds made of numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cryhear.audio import decode
+from cryhear.errors import CorpusError
+from cryhear.prediction import bundle, clipwise, gate, gatemaking
+from cryhear.prediction.gatemaking import BABY, CRIES, OTHER, PLAIN, STORED, Sounds
+
+EXACT = 1e-12
+"""Sums of a few hundred weights in double precision."""
+CHANCE = 0.2
+"""How far from one half an AUC of a hundred clips in few groups falls by chance; a signal's is over 0.95."""
+
+
+def sounds(seed=0, shift=2.0, n=16):
+    """Clips of both corpora with 320 values; cries lie `shift` away on the first few of them."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for kind, versions in ((CRIES, [PLAIN]), (BABY, [PLAIN, STORED]), (OTHER, [PLAIN, STORED])):
+        for i in range(n if kind != OTHER else 3 * n):
+            group = f"{kind}-{i // 2}"
+            for version in versions:
+                about = {"kind": kind, "version": version, "recording": f"{kind}-{i}", "group": group,
+                         "measured": i % 4 < 2, "category": kind}  # fmt: skip
+                rows += [about] * 2
+    clips = pd.DataFrame(rows)
+    X = rng.normal(size=(len(clips), 320)).astype(np.float32)
+    cry = (clips["kind"] != OTHER).to_numpy()
+    X[:, :5] += shift * cry[:, None]
+    clips["yamnet"] = 0.5 * cry + 0.5 * rng.random(len(clips))
+    return Sounds(clips, X)
+
+
+def test_each_part_weighs_what_it_should():
+    made = sounds()
+    weight = gatemaking.weights(made)
+    assert weight.mean() == pytest.approx(1, abs=EXACT)
+    total = made.clips.assign(w=weight).groupby(["kind", "version"])["w"].sum() / weight.sum()
+    for part, share in gatemaking.SHARES.items():
+        assert total[part] == pytest.approx(share / 2, abs=EXACT)
+    assert weight[made.cry].sum() == pytest.approx(weight[~made.cry].sum())
+
+
+def test_the_threshold_is_the_lowest_with_the_best_mean_of_both_shares():
+    made = sounds(n=10)
+    score = np.random.default_rng(1).random(len(made.X)) + 0.4 * made.cry
+    found = gatemaking.threshold(made, score)
+    weight, cry = gatemaking.weights(made), made.cry
+
+    def balanced(limit):
+        kept = weight[cry & (score >= limit)].sum() / weight[cry].sum()
+        return kept + weight[~cry & (score < limit)].sum() / weight[~cry].sum()
+
+    best = max(balanced(limit) for limit in score)
+    assert balanced(found) == pytest.approx(best, abs=EXACT)
+    assert found == min(s for s in score if balanced(s) == pytest.approx(best, abs=EXACT))
+
+
+def test_a_perfect_score_is_divided_between_the_kinds():
+    made = sounds(n=10)
+    score = made.cry + 0.0
+    assert gatemaking.threshold(made, score) == 1.0
+    found = gatemaking.measure(made, score, 1.0)
+    assert found["auc"]["value"] == found["auc"]["low"] == 1.0
+    assert found[f"{CRIES}, {PLAIN}"]["passed"] == 1.0
+    assert found[f"{OTHER}, {STORED}"]["passed"] == 0.0
+    assert found[f"{OTHER}, {STORED}"]["high"] > 0.05  # fifteen sources prove little
+
+
+def test_intervals_count_sources_not_recordings():
+    made = sounds(n=10)
+    plain = gatemaking.measure(made, made.cry + 0.0, 1.0)[f"{OTHER}, {PLAIN}"]
+    assert (plain["recordings"], plain["groups"]) == (30, 15)
+    twice = Sounds(pd.concat([made.clips] * 2), np.concatenate([made.X] * 2))
+    again = gatemaking.measure(twice, twice.cry + 0.0, 1.0)[f"{OTHER}, {PLAIN}"]
+    assert again["high"] == plain["high"]
+
+
+def test_a_recording_passes_when_half_of_its_clips_do():
+    made = sounds(n=4)
+    first = (made.clips["recording"] == f"{CRIES}-0").to_numpy()
+    score = made.cry + 0.0
+    score[np.flatnonzero(first)[0]] = 0.0  # one of its two clips
+    assert gatemaking.measure(made, score, 1.0)[f"{CRIES}, {PLAIN}"]["passed"] == 1.0
+    score[first] = 0.0
+    found = gatemaking.measure(made, score, 1.0)[f"{CRIES}, {PLAIN}"]
+    assert found["passed"] == pytest.approx(3 / 4)
+    assert found["low"] < 3 / 4 < found["high"]
+
+
+def test_the_gate_is_fitted_on_one_side_and_measured_on_the_other(tmp_path):
+    made = gatemaking.make(sounds())
+    read = bundle.read(bundle.write(made, tmp_path / "gate"))
+    assert read.classes == list(gate.CLASSES)
+    for name in ("logmel", "yamnet"):
+        found = read.card["performance"][name]
+        assert found["auc"]["value"] > 0.95
+        assert (
+            found[f"{CRIES}, {PLAIN}"]["passed"] > 0.8 > 0.2 > found[f"{OTHER}, {PLAIN}"]["passed"]
+        )
+    trained = sounds().keep(~sounds().clips["measured"].to_numpy(bool))
+    assert read.card["training"]["clips"] == len(trained.X)
+    loaded = gate.LogMelGate(tmp_path / "gate")
+    held = sounds().keep(sounds().clips["measured"].to_numpy(bool))
+    scores = np.array([loaded.score(np.zeros(32_000, np.float32), x) for x in held.X[:16]])
+    assert (scores >= loaded.threshold).mean() > 0.8  # the first ones are cries
+
+
+def test_what_is_measured_never_taught():
+    """Other features on the measured side change its numbers and not one weight."""
+    one, other = sounds(), sounds()
+    measured = one.clips["measured"].to_numpy(bool)
+    other.X[measured] = np.random.default_rng(9).normal(size=(measured.sum(), 320))
+    first, second = gatemaking.make(one), gatemaking.make(other)
+    np.testing.assert_array_equal(first.coef, second.coef)
+    assert first.card["limits"] == second.card["limits"]
+    assert second.card["performance"]["logmel"]["auc"]["value"] == pytest.approx(0.5, abs=CHANCE)
+
+
+def test_sounds_without_a_signal_are_divided_at_chance():
+    found = gatemaking.make(sounds(shift=0.0)).card["performance"]["logmel"]["auc"]
+    assert found["value"] == pytest.approx(0.5, abs=CHANCE)
+
+
+def test_yamnet_is_left_out_where_it_was_not_heard():
+    made = sounds()
+    card = gatemaking.make(Sounds(made.clips.drop(columns="yamnet"), made.X)).card
+    assert "yamnet" not in card["performance"]
+    assert "yamnet" not in card["limits"]["clip"]
+
+
+def test_a_missing_corpus_is_named(tmp_path, capsys):
+    (tmp_path / "donateacry").mkdir()
+    with pytest.raises(CorpusError, match=r"esc10 is not a folder; both corpora"):
+        gatemaking.hear(tmp_path, None)
+    derived = str(tmp_path)
+    assert gatemaking.main([str(tmp_path), str(tmp_path / "out"), "--derived", derived]) == 1
+    assert "gatemaking: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sound_is_heard_as_it_is_and_as_a_telephone_stores_it(tmp_path):
+    import made_bundle
+    import soundfile
+
+    hiss = 0.05 * np.random.default_rng(0).normal(size=64_000)
+    soundfile.write(tmp_path / "a.wav", made_bundle.cries(4.0) + hiss, 16_000)
+    plain, stored = (gatemaking._prepared(str(tmp_path / "a.wav"), v) for v in (PLAIN, STORED))
+    assert plain.shape == stored.shape == (3, 32_000)
+    above = np.abs(np.fft.rfft(np.stack([plain[0], stored[0]])))[:, 10_000:].mean(axis=1)
+    assert above[1] < 0.3 * above[0]  # above 5 kHz only what the Wiener filter adds
+    own = clipwise.clips_of(decode.decode(tmp_path / "a.wav").samples, gatemaking.SETTINGS)
+    np.testing.assert_array_equal(plain, own)

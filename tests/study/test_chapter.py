@@ -1,0 +1,137 @@
+"""A chapter's two ends: what `open_chapter` refuses, where a run writes, what it records."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import cryhear
+from cryhear.errors import MissingArtefactError, ParameterError
+from cryhear.files import read_json, write_json
+from cryhear.study.chapter import CHAPTERS, Run
+from cryhear.study.numrole import show
+
+STUDY = {"name": "toy", "source": {"derived": "data/toy"}}
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    write_json(tmp_path / "params.json", STUDY)
+    return tmp_path
+
+
+def opened(run_folder, chapter="01_audit", **parameters) -> Run:
+    return cryhear.open_chapter(chapter, {"study": str(run_folder), **parameters})
+
+
+def test_a_misspelt_parameter_is_refused_by_name(run_folder):
+    with pytest.raises(ParameterError, match=r"unknown parameter 'sede'.*did you mean 'seed'"):
+        opened(run_folder, sede=7)
+
+
+def test_modules_and_private_names_are_no_parameters(run_folder):
+    assert opened(run_folder, json=json, _hidden=1, seed=3).seed == 3
+
+
+def test_a_folder_without_a_run_says_what_to_do(tmp_path):
+    with pytest.raises(MissingArtefactError, match="make report"):
+        opened(tmp_path)
+
+
+def test_a_chapter_names_the_one_to_run_first(run_folder):
+    with pytest.raises(MissingArtefactError, match="Run 01_audit first: papermill"):
+        opened(run_folder, "04_exploration")
+
+
+def test_an_unknown_chapter_lists_the_known(run_folder):
+    with pytest.raises(ParameterError, match="expected one of 01_audit"):
+        opened(run_folder, "99_nothing")
+
+
+def test_other_parameters_never_write_over_the_studys_own(run_folder, capsys):
+    assert opened(run_folder).folder == run_folder / "01_audit"
+    other = opened(run_folder, seed=7)
+    assert other.folder.parent == run_folder / "variants"
+    assert "not the study's own" in capsys.readouterr().out
+    assert opened(run_folder, seed=7).folder == other.folder
+    assert opened(run_folder, seed=8).folder != other.folder
+
+
+def test_what_a_chapter_records_can_be_read_back(run_folder):
+    run = opened(run_folder)
+    table = pd.DataFrame({"x": [0, 1], "y": [0.5, 1.5]})
+    run.write("rows", table)
+    run.number("n", 2, "count")
+    run.conclude("verdict", False, "Yes.", "No.")
+    figure = Figure()
+    figure.subplots().plot(table["x"], table["y"])
+    run.figure("line", figure, "A line of\n  two points.", "A rising line.", table)
+    shown = run.table("rows", table, "Two rows")
+    assert 'id="T_rows"' in shown.to_html()
+    run.close()
+    ledger = read_json(run_folder / "01_audit" / "ledger.json")
+    assert ledger["numbers"]["verdict"]["value"] == "No."
+    assert ledger["figures"]["line"]["caption"] == "A line of two points."
+    assert (
+        (run_folder / "01_audit" / ledger["figures"]["line"]["file"])
+        .read_bytes()
+        .startswith(b"<?xml")
+    )
+    assert (run_folder / "01_audit" / "tables" / "line.csv").read_text() == "x,y\n0,0.5\n1,1.5\n"
+    assert "study" not in ledger["parameters"]
+
+    later = opened(run_folder, "04_exploration")
+    pd.testing.assert_frame_equal(later.read("01_audit", "rows"), table)
+    assert "01_audit/rows.parquet" in later.ledger.inputs
+    with pytest.raises(MissingArtefactError, match="chapter 01_audit writes it"):
+        later.read("01_audit", "nothing")
+
+
+def test_a_table_is_written_for_people_on_the_page_and_for_programs_in_the_file(run_folder):
+    run = opened(run_folder)
+    table = pd.DataFrame(
+        {
+            "model": ["svm_rbf", "A_b <i>", "{not json", ""],
+            "duration_s": [7.0, 0.12345, 1234.5, float("nan")],
+            "params": ['{"C": 0.000123456, "depth": null}', "[1]", "{1}", "x" * 60 + "!"],
+        }
+    )
+    shown = run.table("people", table, "A <b>table</b>").to_html()
+    for text in ("SVM (RBF)", "duration (s)", "C 0.000123, depth None", "0.123", "{not json"):
+        assert f">{text}<" in shown
+    assert "A_b &lt;i&gt;" in shown
+    assert "A &lt;b&gt;table" in shown
+    written = pd.read_csv(run.folder / "tables" / "people.csv", keep_default_na=False)
+    assert list(written.columns) == list(table.columns)
+    assert list(written["model"]) == list(table["model"])
+
+
+def test_a_figure_is_the_same_file_at_every_run(run_folder):
+    def drawn(name):
+        from cryhear.figures import style
+
+        figure, axes = style.new()
+        axes.plot([0, 1], [1, 0])
+        run = opened(run_folder)
+        run.figure(name, figure, "c", "a", pd.DataFrame())
+        return (run.folder / "figures" / f"{name}.svg").read_bytes()
+
+    assert drawn("one") == drawn("two")
+
+
+def test_chapters_only_read_what_comes_before_them():
+    order = list(CHAPTERS)
+    for chapter, earlier in CHAPTERS.items():
+        assert all(order.index(name) < order.index(chapter) for name in earlier)
+
+
+def test_a_number_that_cannot_be_had_is_said_in_words(run_folder):
+    run = opened(run_folder)
+    run.number("there", 1, "count")
+    run.absent("there", "missing")
+    assert run.ledger.numbers["there"]["value"] == 1
+    assert run.ledger.numbers["missing"]["unit"] == "text"
+    assert show(run.ledger.numbers["missing"], "ci") == run.ledger.numbers["missing"]["value"]

@@ -1,0 +1,149 @@
+"""The `{num}` role: formats by unit, parts, unknown keys, and text that holds roles itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cryhear.errors import LedgerError
+from cryhear.study.mathml import convert
+from cryhear.study.numrole import explain, find, quantity, show
+
+NBSP = "\N{NO-BREAK SPACE}"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1128, "count", "1,128"),
+        (7, "count", "7"),
+        (12.5, "count", "12.5"),
+        (0.4125, "share", f"41.2{NBSP}%"),
+        (1, "share", f"100.0{NBSP}%"),
+        (0.5666, "score", "0.57"),
+        (0.5, "score", "0.50"),
+        (0.123, "difference", "+0.12"),
+        (-0.123, "difference", "\N{MINUS SIGN}0.12"),
+        (-0.001, "difference", "0.00"),
+        (0.0004, "probability", "less than 0.001"),
+        (0.012, "probability", "0.012"),
+        (0.43, "probability", "0.43"),
+        (2.345, "ratio", "2.35"),
+        (0.000612, "ratio", "0.000612"),
+        (2.0, "seconds", f"2{NBSP}s"),
+        (0.12345, "seconds", f"0.123{NBSP}s"),
+        (5, "minutes", f"5{NBSP}min"),
+        (16000, "hz", f"16,000{NBSP}Hz"),
+        (-20.26, "dbfs", f"\N{MINUS SIGN}20.3{NBSP}dBFS"),
+        (32000, "samples", "32,000"),
+        (1024, "dimensions", "1,024"),
+        (True, "text", "yes"),
+        ("it holds", "text", "it holds"),
+    ],
+)
+def test_each_unit_has_its_format(value: object, unit: str, text: str) -> None:
+    assert quantity(value, unit) == text
+
+
+def test_a_value_that_is_no_number_is_said_to_be_missing() -> None:
+    assert quantity(float("nan"), "score") == "not available"
+
+
+ENTRY = {
+    "value": 0.566,
+    "unit": "score",
+    "low": 0.501,
+    "high": 0.639,
+    "n": 1128,
+    "note": "10 repeats",
+}
+
+
+def test_parts_of_a_number() -> None:
+    assert show(ENTRY) == "0.57"
+    assert show(ENTRY, "ci") == "0.57 (0.50 to 0.64)"
+    assert show(ENTRY, "n") == "1,128"
+    assert show(ENTRY, "low") == "0.50"
+    assert show(ENTRY, "note") == "10 repeats"
+
+
+def test_the_tooltip_gives_interval_n_and_note() -> None:
+    assert explain("a.auc", ENTRY) == "a.auc; interval 0.50 to 0.64; n = 1,128; 10 repeats"
+
+
+def test_a_part_that_was_not_recorded_is_refused() -> None:
+    with pytest.raises(LedgerError, match="without low and high"):
+        show({"value": 1, "unit": "count"}, "ci")
+    with pytest.raises(LedgerError, match="'interval' is no part"):
+        show(ENTRY, "interval")
+
+
+def test_an_unknown_key_names_its_neighbours() -> None:
+    with pytest.raises(LedgerError, match=r"audit\.n_used"):
+        find({"audit.n_used": ENTRY}, "audit.nused")
+
+
+def test_a_formula_becomes_mathml_that_keeps_its_source() -> None:
+    mathml = convert(r"\frac{a}{b}")
+    assert mathml.startswith("<math ")
+    assert "<mfrac>" in mathml
+    assert r'alttext="\frac{a}{b}"' in mathml
+
+
+def build(
+    folder: Path, page: str, numbers: dict[str, object], skipped: str = ""
+) -> tuple[str, str]:
+    """Build one Markdown page with Sphinx alone; return its HTML and the warnings."""
+    import io
+
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    (folder / "chapters" / "01_audit").mkdir(parents=True)
+    ledger = {"chapter": "01_audit", "numbers": numbers}
+    (folder / "chapters" / "01_audit" / "ledger.json").write_text(json.dumps(ledger))
+    (folder / "conf.py").write_text(
+        "extensions = ['myst_parser', 'cryhear.study.numrole', 'cryhear.study.mathml']\n"
+        "html_math_renderer = 'mathml'\nmyst_enable_extensions = ['dollarmath']\n"
+        f"cryhear_skipped = [{skipped!r}]\n"
+    )
+    (folder / "index.md").write_text(page)
+    warnings = io.StringIO()
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(
+            folder, folder, folder / "out", folder / "trees", "html", status=None, warning=warnings
+        )
+        app.build()
+    return (folder / "out" / "index.html").read_text(), warnings.getvalue()
+
+
+def test_a_page_takes_its_numbers_from_the_ledger(tmp_path: Path) -> None:
+    numbers = {
+        "n": {"value": 1128, "unit": "count"},
+        "verdict": {"value": "*Yes*, of {num}`audit.n`.", "unit": "text"},
+    }
+    page = "# Page\n\n{num}`audit.n` and {num}`audit.verdict` but {num}`mlp.auc`; $x^2$\n"
+    text, warnings = build(tmp_path, page, numbers, skipped="mlp")
+    assert '<abbr class="num" title="audit.n">1,128</abbr>' in text
+    assert "<em>Yes</em>, of <abbr" in text
+    assert "(not run here)" in text
+    assert "<msup>" in text
+    assert "tex-mml-chtml" not in text  # the script MathJax is fetched as
+    assert warnings == ""
+
+
+def test_an_unknown_key_is_a_warning_with_its_place(tmp_path: Path) -> None:
+    text, warnings = build(
+        tmp_path, "# Page\n\n{num}`audit.m`\n", {"n": {"value": 1, "unit": "count"}}
+    )
+    assert "index.md:3: WARNING" in warnings
+    assert "no ledger has the number 'audit.m' (nearest: audit.n)" in warnings
+    assert "[audit.m?]" in text
+
+
+def test_a_conclusion_that_quotes_itself_ends(tmp_path: Path) -> None:
+    numbers = {"loop": {"value": "Again {num}`audit.loop`", "unit": "text"}}
+    _, warnings = build(tmp_path, "# Page\n\n{num}`audit.loop`\n", numbers)
+    assert "quotes itself" in warnings
