@@ -257,6 +257,7 @@ def _record_other(run: Any, kinds: pd.DataFrame, others: pd.DataFrame) -> None:
         run.conclude(
             "conclusion_baby", row["low"] <= 0.6,
             "they are not clearly stranger.", "they are stranger too.",
+            of=["baby"],
         )  # fmt: skip
     run.conclude(
         "conclusion_other", mean["confidence"] < kinds["confidence"].iloc[0],
@@ -264,6 +265,7 @@ def _record_other(run: Any, kinds: pd.DataFrame, others: pd.DataFrame) -> None:
         "A sound that is no cry gets a label too, with no less confidence than a cry: "
         "{num}`robustness.worst_share` of the {num}`robustness.worst_source` clips are called "
         "{num}`robustness.worst_label`.",
+        of=["confidence_other", "confidence_cry"], beside=["worst_share", "worst_source", "worst_label"],
     )  # fmt: skip
     run.conclude(
         "conclusion_warning", told >= 0.9,
@@ -272,6 +274,7 @@ def _record_other(run: Any, kinds: pd.DataFrame, others: pd.DataFrame) -> None:
         "Distance from the training cries tells them apart only in part: AUC "
         "{num}`robustness.told_apart` on average; {num}`robustness.strange_share` of them lie beyond "
         "the threshold.",
+        of=["told_apart"], beside=["strange_share"],
     )  # fmt: skip
 
 

@@ -217,6 +217,7 @@ def verdict(
         f"Hearing the cries helped where parts were dealt by {' and by '.join(helped)}.",
         "Hearing the cries was not shown to help, however the parts were dealt: what validation chose "
         f"did not do clearly better on {where} than a guess that hears nothing.",
+        of=[f"{u}_{part}_gain" for u in RIVALS if f"{u}_{part}_gain" in numbers],
     )
 
 
@@ -267,6 +268,8 @@ def _choice(
         gain["low"] > 0,
         f"Dealt by {unit}, hearing the cries helped{details}",
         f"Dealt by {unit}, hearing the cries was not shown to help{details}",
+        of=[f"{unit}_{part}_gain"],
+        beside=[f"{unit}_{part}_{name}" for name in ("balanced_accuracy", "rival", "auc_macro")],
     )
 
 

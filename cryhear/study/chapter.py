@@ -14,6 +14,7 @@ import math
 import re
 import time
 import types
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,9 +198,17 @@ class Run:
             if key not in self.ledger.numbers:
                 self.number(key, ABSENT, "text")
 
-    def conclude(self, key: str, holds: bool, if_true: str, if_false: str) -> None:
+    def conclude(
+        self,
+        key: str,
+        holds: bool,
+        if_true: str,
+        if_false: str,
+        of: Iterable[str] = (),
+        beside: Iterable[str] = (),
+    ) -> None:
         """Record the sentence that fits the outcome; see `cryhear.study.ledger.Ledger.conclude`."""
-        self.ledger.conclude(key, holds, if_true, if_false)
+        self.ledger.conclude(key, holds, if_true, if_false, of, beside)
 
     def figure(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,21 @@ UNITS = (
     "hz", "db", "dbfs", "samples", "dimensions", "text",
 )  # fmt: skip
 """What a number can be counted in; the `{num}` role formats by it. Points: a difference of shares."""
+
+
+QUOTED = re.compile(r"\{num\}`([\w.-]+)[^`]*`")
+"""A number quoted in a sentence; its key is the group."""
+
+
+def quoted(text: str) -> list[str]:
+    """Full keys of the numbers a text quotes, each once, in order.
+
+    Examples
+    --------
+    >>> quoted("AUC {num}`leakage.auc ci`, p {num}`leakage.p`.")
+    ['leakage.auc', 'leakage.p']
+    """
+    return list(dict.fromkeys(QUOTED.findall(text)))
 
 
 @dataclass
@@ -99,15 +115,61 @@ class Ledger:
         ends = {} if math.isnan(row["low"]) else {"low": row["low"], "high": row["high"]}
         self.number(key, row["value"], unit, **ends, **details)
 
-    def conclude(self, key: str, holds: bool, if_true: str, if_false: str) -> str:
+    def conclude(
+        self,
+        key: str,
+        holds: bool,
+        if_true: str,
+        if_false: str,
+        of: Iterable[str] = (),
+        beside: Iterable[str] = (),
+    ) -> str:
         """Record the sentence that fits the outcome, and return it.
 
         Both sentences are kept, so a reader of the ledger sees what would have been said.
+
+        Parameters
+        ----------
+        key : str
+        holds : bool
+            The predicate's outcome.
+        if_true, if_false : str
+            What is said of either outcome; may quote numbers by ``{num}``.
+        of : iterable of str
+            Keys of the numbers that the predicate is computed from: this chapter's as they are,
+            another's with its prefix.
+        beside : iterable of str
+            Keys that a sentence quotes as plain facts, true whichever sentence is printed. It may
+            quote these and those of `of`, and no others, so that each number in a conclusion either
+            chose it or is known to have had no part in that.
+
+        Raises
+        ------
+        LedgerError
+            If both sentences are the same, or one quotes a number that neither `of` nor `beside` names.
         """
+        chosen_by, facts = ([self._full(name) for name in names] for names in (of, beside))
+        stray = [name for name in quoted(if_true + if_false) if name not in chosen_by + facts]
+        if stray:
+            raise LedgerError(
+                f"{self.prefix}.{key} quotes {', '.join(stray)}; expected only numbers that `of` or "
+                "`beside` names. Put under `of` what the predicate is computed from, under `beside` "
+                "what is true whichever sentence is printed, or take it out of the sentence."
+            )
+        if if_true == if_false:
+            raise LedgerError(
+                f"{self.prefix}.{key} says the same of both outcomes; expected two sentences. "
+                "Record text that holds either way by `number(key, text, 'text')`."
+            )
         sentence = if_true if holds else if_false
         self.number(key, sentence, "text")
-        self.numbers[key].update(holds=bool(holds), otherwise=if_false if holds else if_true)
+        self.numbers[key].update(
+            holds=bool(holds), otherwise=if_false if holds else if_true, of=chosen_by
+        )
         return sentence
+
+    def _full(self, key: str) -> str:
+        return key if "." in key else f"{self.prefix}.{key}"
 
     def as_dict(self) -> dict[str, Any]:
         """The ledger as plain data, ready for JSON."""

@@ -88,7 +88,7 @@ def test_a_far_sound_is_strange_and_a_cry_is_not(made):
     run = SimpleNamespace(
         number=lambda key, value, unit, **_: recorded.update({key: value}),
         interval=lambda key, row, unit, **_: recorded.update({key: row["value"]}),
-        conclude=lambda key, holds, yes, no: recorded.update({key: holds}),
+        conclude=lambda key, holds, yes, no, of=(), beside=(): recorded.update({key: holds}),
         absent=lambda *keys: None,
     )
     robustness.record_other(run, table.reset_index())
