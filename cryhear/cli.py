@@ -1,4 +1,4 @@
-"""The `cryhear` command: argument parsing only; the rooms do the work. Exit codes: `CODES`."""
+"""The `cryhear` command: argument parsing only; the packages do the work. Exit codes: `CODES`."""
 
 from __future__ import annotations
 

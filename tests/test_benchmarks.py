@@ -148,7 +148,7 @@ def test_what_a_measurement_is_made_of_decides_whether_its_result_is_current(
             assert list(bench.ROOT.glob(pattern)), pattern
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     for path in concerns:
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("before")
     before = {name: bench.code_version(name) for name in NAMES}
     for path, names in concerns.items():

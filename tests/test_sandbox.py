@@ -144,7 +144,7 @@ def test_embed_and_train_write_where_they_are_told(sandbox, cries, tmp_path):
     sandbox.run("embed", str(cries), "--representation", "logmel", "--out", str(store))
     made = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport made_bundle\n"
-        "from cryhear import train\ntrain.study_of = lambda *given: None\n"
+        "from cryhear.prediction import train\ntrain.study_of = lambda *given: None\n"
         "train.train = lambda *given: made_bundle.make()"
     )
     sandbox.run("train", "--out", str(out), before=made)

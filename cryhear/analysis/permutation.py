@@ -3,7 +3,7 @@
 The permutation null, the refitting bootstrap and the simulations of `cryhear.analysis.power` are one
 function, `primary_auc.repeat_auc`, called on permuted labels, on infants that count several times, and
 on embeddings with an effect put in. Intervals of predictions already made are in
-`cryhear.evaluate`.
+`cryhear.evaluation`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The audit's long computations, each as a function that makes one piece (see `cryhear.pieces`).
 
-What is computed is in `estimand`, `inference`, `power` and `protocols`; here it is cut so that a
+What is computed is in `primary_auc`, `permutation`, `power` and `cross_validation`; here it is cut so that a
 piece takes a minute or less, and the models of the ladder are given their names.
 """
 

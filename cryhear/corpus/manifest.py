@@ -1,6 +1,6 @@
 """The table of recordings: what was found, what it measures, what copies what, what may be used.
 
-It joins what `corpora` read from names, what `audio` measured, what `labels` decided and what
+It joins what `find` read from names, what `audio` measured, what `labels` decided and what
 `duplicates` heard. Nothing is dropped: a row that is not used says why.
 """
 

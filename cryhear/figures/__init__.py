@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_ROOMS = (
+_MODULES = (
     "corpus",
     "audio",
     "embedding",
@@ -23,7 +23,7 @@ _ROOMS = (
 
 
 def __getattr__(name: str) -> Any:
-    if name in (*_ROOMS, "style", "plots", "words"):
+    if name in (*_MODULES, "style", "plots", "words"):
         return import_module(f"cryhear.figures.{name}")
     drawn = _drawn()
     if name in drawn:
@@ -32,10 +32,10 @@ def __getattr__(name: str) -> Any:
 
 
 def _drawn() -> dict[str, Any]:
-    """Every figure by its name: what `style.drawn` decorates in the rooms."""
+    """Every figure by its name: what `style.drawn` decorates in the modules."""
     found: dict[str, Any] = {}
-    for room in _ROOMS:
-        functions = vars(import_module(f"cryhear.figures.{room}"))
+    for module in _MODULES:
+        functions = vars(import_module(f"cryhear.figures.{module}"))
         found |= {name: made for name, made in functions.items() if hasattr(made, "columns")}
     return found
 

@@ -183,7 +183,7 @@ def import_closure(modules: Iterable[str]) -> list[Path]:
     Parameters
     ----------
     modules : iterable of str
-        Names below the package: ``explore``, ``embedding.store``.
+        Names below the package: ``params``, ``embedding.store``.
     """
     waiting, seen = list(modules), set()
     while waiting:
