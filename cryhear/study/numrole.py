@@ -2,7 +2,8 @@
 
 ``{num}`audit.n_used``` prints a number by its unit, ``{num}`leakage.auc ci``` with its interval;
 ``n``, ``low``, ``high`` and ``note`` print those parts. The sample size and the interval stand in a
-tooltip. Text (a conclusion) is set as inline Markdown and may hold roles itself. An unknown key is a
+tooltip. No number is printed finer than what it was counted from: a share of fewer than thirty is ``8 of 10``,
+one of fewer than a hundred has no decimals, and a ratio above ten is a whole number. Ledgers keep every digit. Text (a conclusion) is set as inline Markdown and may hold roles itself. An unknown key is a
 warning with the nearest names, so a strict build fails.
 """
 
@@ -39,6 +40,11 @@ DECIMALS = {"share": 1, "points": 1, "score": 2, "difference": 2, "db": 1, "dbfs
 SMALL_RATIO = 0.01
 """Below it a ratio is written with three significant digits: two decimals would make it nothing."""
 
+FEW, HUNDRED = 30, 100
+"""A share of fewer than FEW is written as a count of its n; of fewer than a HUNDRED, in whole per cent."""
+LARGE_RATIO = 10
+"""From it on a ratio is written as a whole number."""
+
 COUNTS = ("count", "samples", "dimensions")
 DEEPEST = 4
 """How deep conclusions may quote numbers that are conclusions."""
@@ -59,7 +65,7 @@ def show(entry: dict[str, Any], part: str = "") -> str:
     Returns
     -------
     str
-        ``1,128``; ``41.2 %``; ``0.57 (0.50 to 0.64)``.
+        ``1,128``; ``41.2 %``; ``8 of 10``; ``0.57 (0.50 to 0.64)``.
 
     Raises
     ------
@@ -71,15 +77,17 @@ def show(entry: dict[str, Any], part: str = "") -> str:
     >>> entry = {"value": 0.5217, "unit": "score", "low": 0.41, "high": 0.63}
     >>> show(entry), show(entry, "ci")
     ('0.52', '0.52 (0.41 to 0.63)')
+    >>> show({"value": 0.8, "unit": "share", "n": 10})
+    '8 of 10'
     """
-    unit = str(entry["unit"])
+    unit, n = str(entry["unit"]), entry.get("n")
     if part not in PARTS:
         raise LedgerError(
             f"{part!r} is no part of a number; expected one of {', '.join(PARTS[1:])}"
         )
     if part == "" or (unit == "text" and entry.get(part) is None):
         # Text in a number's place says why there is no number; it has no interval or count either.
-        return quantity(entry["value"], unit)
+        return quantity(entry["value"], unit, n, counted=True)
     needed = ("low", "high") if part == "ci" else (part,)
     missing = [name for name in needed if entry.get(name) is None]
     if missing:
@@ -87,15 +95,26 @@ def show(entry: dict[str, Any], part: str = "") -> str:
             f"it was recorded without {' and '.join(missing)}; record it, or leave {part!r} out"
         )
     if part == "ci":
-        low, high = (quantity(entry[end], unit) for end in needed)
-        return f"{quantity(entry['value'], unit)} ({low} to {high})"
+        low, high = (quantity(entry[end], unit, n) for end in needed)
+        return f"{quantity(entry['value'], unit, n, counted=True)} ({low} to {high})"
     if part == "note":
         return str(entry["note"])
-    return quantity(entry[part], "count" if part == "n" else unit)
+    return quantity(entry[part], "count") if part == "n" else quantity(entry[part], unit, n)
 
 
-def quantity(value: Any, unit: str) -> str:
-    """A value in the format of its unit; text and truth values stand as words."""
+def quantity(value: Any, unit: str, n: int | None = None, counted: bool = False) -> str:
+    """A value in the format of its unit; text and truth values stand as words.
+
+    Parameters
+    ----------
+    value : float, int, str or bool
+    unit : str
+        One of `cryhear.study.ledger.UNITS`.
+    n : int, optional
+        What the value was counted from, which limits the digits of a share.
+    counted : bool
+        The value itself and not an end of its interval: a share of few is then written ``8 of 10``.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
@@ -105,7 +124,9 @@ def quantity(value: Any, unit: str) -> str:
         return "not available"
     if unit == "probability":
         return _probability(number)
-    text = _decimals(number * (100 if unit in ("share", "points") else 1), unit)
+    if unit == "share":
+        return _share(number, n, counted).replace("-", MINUS)
+    text = _decimals(number * (100 if unit == "points" else 1), unit)
     if unit in ("difference", "points") and number > 0 and float(text) > 0:
         text = "+" + text
     if unit in SUFFIXES:
@@ -113,8 +134,24 @@ def quantity(value: Any, unit: str) -> str:
     return text.replace("-", MINUS)
 
 
+def _share(number: float, n: int | None, counted: bool) -> str:
+    """In per cent, no finer than `n` carries; a count of `n` where that is small."""
+    if counted and n is not None and 0 < n < FEW and abs(number * n - round(number * n)) < ROUND:
+        return f"{round(number * n)} of {n}"
+    places = 0 if number in (0, 1) or (n is not None and n < HUNDRED) else DECIMALS["share"]
+    text, step = f"{100 * number:.{places}f}", 10**-places
+    # What is not all must not read as all, nor something as nothing.
+    if number < 1 and float(text) == 100:
+        text = f"more than {100 - step:.{places}f}"
+    elif number > 0 and float(text) == 0:
+        text = f"less than {step:.{places}f}"
+    return text.removeprefix("-" if float(text.split()[-1]) == 0 else "") + NBSP + SUFFIXES["share"]
+
+
 def _decimals(number: float, unit: str) -> str:
-    if unit in COUNTS and abs(number - round(number)) < ROUND:
+    if unit == "ratio" and abs(number) >= LARGE_RATIO:
+        places = 0
+    elif unit in COUNTS and abs(number - round(number)) < ROUND:
         places = 0
     elif unit in DECIMALS and not (unit == "ratio" and 0 < abs(number) < SMALL_RATIO):
         places = DECIMALS[unit]

@@ -21,7 +21,11 @@ NBSP = "\N{NO-BREAK SPACE}"
         (7, "count", "7"),
         (12.5, "count", "12.5"),
         (0.4125, "share", f"41.2{NBSP}%"),
-        (1, "share", f"100.0{NBSP}%"),
+        (1, "share", f"100{NBSP}%"),
+        (0, "share", f"0{NBSP}%"),
+        (0.9998, "share", f"more than 99.9{NBSP}%"),
+        (0.0003, "share", f"less than 0.1{NBSP}%"),
+        (-0.0003, "share", f"0.0{NBSP}%"),
         (0.5666, "score", "0.57"),
         (0.5, "score", "0.50"),
         (0.123, "difference", "+0.12"),
@@ -31,6 +35,8 @@ NBSP = "\N{NO-BREAK SPACE}"
         (0.012, "probability", "0.012"),
         (0.43, "probability", "0.43"),
         (2.345, "ratio", "2.35"),
+        (20.78, "ratio", "21"),
+        (1496.8, "ratio", "1,497"),
         (0.000612, "ratio", "0.000612"),
         (2.0, "seconds", f"2{NBSP}s"),
         (0.12345, "seconds", f"0.123{NBSP}s"),
@@ -49,6 +55,33 @@ def test_each_unit_has_its_format(value: object, unit: str, text: str) -> None:
 
 def test_a_value_that_is_no_number_is_said_to_be_missing() -> None:
     assert quantity(float("nan"), "score") == "not available"
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "text"),
+    [
+        (0.8, 10, "8 of 10"),
+        (1.0, 6, "6 of 6"),
+        (0.0, 24, "0 of 24"),
+        (23 / 24, 24, "23 of 24"),
+        (0.8, 40, f"80{NBSP}%"),
+        (0.255, 72, f"26{NBSP}%"),
+        (0.998, 40, f"more than 99{NBSP}%"),
+        (0.004, 40, f"less than 1{NBSP}%"),
+        (0.9977, 10, f"more than 99{NBSP}%"),  # not counted from the ten: no count is made up
+        (0.8004, 927, f"80.0{NBSP}%"),
+        (1.0, 927, f"100{NBSP}%"),
+    ],
+)
+def test_a_share_is_printed_no_finer_than_its_n(value: float, n: int, text: str) -> None:
+    assert show({"value": value, "unit": "share", "n": n}) == text
+
+
+def test_ends_of_an_interval_of_few_stay_in_per_cent() -> None:
+    entry = {"value": 1.0, "unit": "share", "n": 8, "low": 0.6756, "high": 1.0}
+    assert show(entry, "ci") == f"8 of 8 (68{NBSP}% to 100{NBSP}%)"
+    assert show(entry, "low") == f"68{NBSP}%"
+    assert explain("a.kept", entry) == f"a.kept; interval 68{NBSP}% to 100{NBSP}%; n = 8"
 
 
 ENTRY = {
