@@ -263,7 +263,7 @@ def _record_other(run: Any, kinds: pd.DataFrame, others: pd.DataFrame) -> None:
         "conclusion_other", mean["confidence"] < kinds["confidence"].iloc[0],
         "A sound that is no cry gets a label too, with less confidence than a cry.",
         "A sound that is no cry gets a label too, with no less confidence than a cry: "
-        "{num}`robustness.worst_share` of the {num}`robustness.worst_source` clips are called "
+        "of the {num}`robustness.worst_source` clips, {num}`robustness.worst_share` are called "
         "{num}`robustness.worst_label`.",
         of=["confidence_other", "confidence_cry"], beside=["worst_share", "worst_source", "worst_label"],
     )  # fmt: skip

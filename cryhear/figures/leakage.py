@@ -91,7 +91,7 @@ def null_distribution(table: pd.DataFrame, observed: float, p: float) -> Figure:
     figure, axes = new(height=3.4)
     label = f"{len(values):,} permutations"
     axes.hist(values, bins=40, color="#B0B0B0", edgecolor="white", label=label)
-    text = f"observed {observed:.3f}, p = {p:.3f}"
+    text = f"observed {observed:.2f}, p = {p:.{2 if p >= 0.1 else 3}f}"
     axes.axvline(observed, color=ACCENT, linewidth=2.4, label=text)
     chance_line(axes, 0.5, "x")
     axes.set(xlabel="Macro AUC, pairs within platform", ylabel="Permutations")

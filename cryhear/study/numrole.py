@@ -2,9 +2,10 @@
 
 ``{num}`audit.n_used``` prints a number by its unit, ``{num}`leakage.auc ci``` with its interval;
 ``n``, ``low``, ``high`` and ``note`` print those parts. The sample size and the interval stand in a
-tooltip. No number is printed finer than what it was counted from: a share of fewer than thirty is ``8 of 10``,
-one of fewer than a hundred has no decimals, and a ratio above ten is a whole number. Ledgers keep every digit. Text (a conclusion) is set as inline Markdown and may hold roles itself. An unknown key is a
-warning with the nearest names, so a strict build fails.
+tooltip. No number is printed finer than what it was counted from: a share of fewer than thirty is
+``8 of 10``, one of fewer than a hundred has no decimals, and a ratio from ten on is a whole number.
+Ledgers keep every digit. Text (a conclusion) is set as inline Markdown and may hold roles itself. An
+unknown key is a warning with the nearest names, so a strict build fails.
 """
 
 from __future__ import annotations
@@ -149,9 +150,8 @@ def _share(number: float, n: int | None, counted: bool) -> str:
 
 
 def _decimals(number: float, unit: str) -> str:
-    if unit == "ratio" and abs(number) >= LARGE_RATIO:
-        places = 0
-    elif unit in COUNTS and abs(number - round(number)) < ROUND:
+    whole = unit in COUNTS and abs(number - round(number)) < ROUND
+    if whole or (unit == "ratio" and abs(number) >= LARGE_RATIO):
         places = 0
     elif unit in DECIMALS and not (unit == "ratio" and 0 < abs(number) < SMALL_RATIO):
         places = DECIMALS[unit]

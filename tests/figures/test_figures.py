@@ -160,7 +160,7 @@ def test_null_distribution_leaves_the_observed_row_out() -> None:
     table = pd.DataFrame({"permutation": range(101), "auc": [0.9] + [0.5] * 100})
     figure = figures.null_distribution(table, observed=0.9, p=0.01)
     assert sum(p.get_height() for p in figure.axes[0].patches) == 100
-    assert "observed 0.900, p = 0.010" in texts(figure)
+    assert "observed 0.90, p = 0.010" in texts(figure)
 
 
 def test_split_proof_shows_what_overlap_proof_counts() -> None:
