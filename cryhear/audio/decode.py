@@ -1,31 +1,22 @@
 """Decode any recording to float32 samples.
 
-libsndfile (through soundfile) reads what it can; FFmpeg's libraries (through PyAV's wheel, no
-system ffmpeg) read the rest: AMR in 3GP, AAC in M4A, IMA4 in CAF. The choice falls on the error,
-not on the extension, because libsndfile opens some containers whose encoding it then refuses.
-Decoding goes by blocks and stops at a limit, so a header that claims a year costs nothing.
+The content decides how it is read, not its name (`cryhear.audio.readers`). Decoding goes by blocks
+and stops at a limit, so a header that claims a year costs nothing.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from cryhear.audio.readers import (
-    Blocks,
-    Header,
-    pyav_blocks,
-    pyav_container,
-    refused,
-    soundfile_blocks,
-)
-from cryhear.errors import AudioError
+from cryhear.audio.readers import Header, Recording, refused
+from cryhear.audio.wav import MAX_CHANNELS, SAMPLE_RATES
 
 EXTENSIONS = frozenset(
     (
@@ -34,13 +25,6 @@ EXTENSIONS = frozenset(
     )
 )  # fmt: skip
 """File name extensions (lower case) that are looked at as recordings."""
-
-SAMPLE_RATES = (4_000, 192_000)
-"""Lowest and highest sample rate taken, Hz: below it a cry has no harmonics left, above it no
-microphone."""
-
-MAX_CHANNELS = 64
-"""Most channels taken."""
 
 SILENT_PEAK = 5e-5
 """Peak (full scale 1) below which a recording is silent: just above one step of 16 bits."""
@@ -63,12 +47,16 @@ class SourceInfo:
     channels : int
     duration_s : float
         Seconds actually decoded, whatever the header claimed.
+    warning : str
+        Where what was decoded is not what the file says: a length that differs, damaged packets, a rate
+        that changes on the way; '' where they agree.
     """
 
     codec: str
     sample_rate: int
     channels: int
     duration_s: float
+    warning: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,12 +110,15 @@ def decode(
     """
     path = Path(path)
     _check_file(path)
+    with _opened(path) as recording:
+        return _gather(path, recording, sample_rate, mono, limit_s)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Recording]:
     try:
-        with soundfile.SoundFile(path) as file:
-            return _gather(path, soundfile_blocks(file), sample_rate, mono, limit_s)
-    except soundfile.SoundFileError:
-        with pyav_container(path) as container:
-            return _gather(path, pyav_blocks(path, container), sample_rate, mono, limit_s)
+        with open(path, "rb") as file:
+            yield Recording(path, file)
     except OSError as error:
         raise refused(
             path, f"cannot be read ({error.strerror})", "a readable file", "check its permissions"
@@ -160,18 +151,22 @@ def blocks(
     """
     path = Path(path)
     _check_file(path)
-    pieces = _Pieces(path, sample_rate, limit_s)
-    try:
-        with soundfile.SoundFile(path) as file:
-            yield from pieces.of(soundfile_blocks(file))
-    except soundfile.SoundFileError:
-        with pyav_container(path) as container:
-            yield from pieces.of(pyav_blocks(path, container))
-    except OSError as error:
-        raise refused(
-            path, f"cannot be read ({error.strerror})", "a readable file", "check its permissions"
-        ) from error
-    yield pieces.rest()
+    with _opened(path) as recording:
+        yield from _mono(path, recording, sample_rate, limit_s)
+
+
+def _mono(
+    path: Path, recording: Recording, sample_rate: int, limit_s: float
+) -> Iterator[np.ndarray]:
+    """Blocks checked, mixed and resampled as they come."""
+    header, frames = recording.header, 0
+    _check_header(path, header)
+    mono = Mono(header.sample_rate, sample_rate)
+    for block in recording.blocks():
+        frames += len(block)
+        _check_block(path, _peak(block), frames / header.sample_rate, limit_s)
+        yield mono.push(block)
+    yield mono.push(np.zeros((0, 1), np.float32), last=True)
 
 
 class Mono:
@@ -194,16 +189,16 @@ class Mono:
 
 
 def _gather(
-    path: Path, source: Blocks, sample_rate: int | None, mono: bool, limit_s: float
+    path: Path, recording: Recording, sample_rate: int | None, mono: bool, limit_s: float
 ) -> Decoded:
     """Join blocks of shape (n, channels), mixed and resampled as they come."""
-    header, blocks = source
+    header = recording.header
     _check_header(path, header)
     rate = int(sample_rate or header.sample_rate)
     width = 1 if mono else header.channels
     stream = soxr.ResampleStream(header.sample_rate, rate, width, dtype="float32")
     pieces, frames, loudest = [], 0, 0.0
-    for block in blocks:
+    for block in recording.blocks():
         frames += len(block)
         peak = _peak(block)
         _check_block(path, peak, frames / header.sample_rate, limit_s)
@@ -214,38 +209,10 @@ def _gather(
         pieces.append(stream.resample_chunk(np.zeros((0, width), np.float32), last=True))
     samples = np.concatenate(pieces) if pieces else np.zeros((0, width), np.float32)
     _check_samples(path, samples, loudest)
-    info = SourceInfo(
-        header.codec, header.sample_rate, header.channels, frames / header.sample_rate
-    )
+    seconds = frames / header.sample_rate
+    warning = "; ".join(recording.notes)
+    info = SourceInfo(header.codec, header.sample_rate, header.channels, seconds, warning)
     return Decoded(np.ascontiguousarray(samples[:, 0] if mono else samples), rate, info)
-
-
-class _Pieces:
-    """A recording's mono pieces, from one reader and, where that gives up, on from another."""
-
-    def __init__(self, path: Path, sample_rate: int, limit_s: float) -> None:
-        self._path, self._rate, self._limit_s = path, sample_rate, limit_s
-        self._frames = 0
-        self._mono: Mono | None = None
-
-    def of(self, source: Blocks) -> Iterator[np.ndarray]:
-        """Blocks of shape (n, channels), checked, mixed and resampled as they come: (m,) each."""
-        header, blocks = source
-        _check_header(self._path, header)
-        mono = self._mono = self._mono or Mono(header.sample_rate, self._rate)
-        passed = self._frames
-        for block in blocks:
-            fresh, passed = block[passed:], max(0, passed - len(block))
-            self._frames += len(fresh)
-            seconds = self._frames / header.sample_rate
-            _check_block(self._path, _peak(fresh), seconds, self._limit_s)
-            yield mono.push(fresh)
-
-    def rest(self) -> np.ndarray:
-        """What the resampler still holds, after the last block."""
-        if not self._frames or self._mono is None:
-            raise _no_samples(self._path)
-        return self._mono.push(np.zeros((0, 1), np.float32), last=True)
 
 
 def _check_file(path: Path) -> None:
@@ -298,13 +265,9 @@ def _check_block(path: Path, peak: float, seconds: float, limit_s: float) -> Non
         )  # fmt: skip
 
 
-def _no_samples(path: Path) -> AudioError:
-    return refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
-
-
 def _check_samples(path: Path, samples: np.ndarray, loudest: float) -> None:
     if samples.size == 0:
-        raise _no_samples(path)
+        raise refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
     if _peak(samples) >= SILENT_PEAK:
         return
     if loudest >= SILENT_PEAK:

@@ -20,11 +20,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cryhear.audio import decode
+from cryhear.audio import decode, wav
 from cryhear.embedding.base import SAMPLE_RATE
 from cryhear.errors import AudioError
 from cryhear.prediction.decide import ZERO, Clip, Cutter, Judge, hop_of
-from cryhear.prediction.pcm import Format, wav_header
 from cryhear.progress import counted
 
 GAP_S = 0.25
@@ -184,7 +183,7 @@ def of_file(path: str, listener: Listener) -> Iterator[tuple[Clip, float]]:
 
 
 def of_input(
-    source: BinaryIO, listener: Listener, form: Format | None = None, stall_s: float = STALL_S
+    source: BinaryIO, listener: Listener, form: wav.Format | None = None, stall_s: float = STALL_S
 ) -> Iterator[tuple[Clip, float]]:
     """Listen to a stream of bytes.
 
@@ -193,7 +192,7 @@ def of_input(
     source : binary file
         Standard input, a pipe.
     listener : Listener
-    form : cryhear.prediction.pcm.Format, optional
+    form : cryhear.audio.wav.Format, optional
         How to read raw sound; by default a WAV header is expected.
     stall_s : float
         Seconds without input after which a stall is reported.
@@ -204,20 +203,19 @@ def of_input(
         There is no WAV header, or no sound.
     """
     with closing(_Incoming(source, listener, stall_s)) as incoming:
-        yield from _heard(incoming, listener, form or wav_header(incoming.read))
+        yield from _heard(incoming, listener, form)
     if not listener.heard_s:
         raise AudioError("standard input held no sound; check what writes the stream")
 
 
-def _heard(incoming: _Incoming, listener: Listener, form: Format) -> Iterator[tuple[Clip, float]]:
+def _heard(
+    incoming: _Incoming, listener: Listener, form: wav.Format | None
+) -> Iterator[tuple[Clip, float]]:
     """The decisions on what comes in, to its end."""
-    mono, left = decode.Mono(form.rate), form.length
-    size = max(1, round(BLOCK_S * form.rate)) * form.width
-    while left is None or left > 0:
-        data = incoming.read(size if left is None else min(size, left))
-        if not data:
-            break
-        left = None if left is None else left - len(data)
+    sound: wav.Wav | wav.Raw = wav.Raw(incoming.read, form) if form else wav.Wav(incoming.read)
+    form = sound.format
+    mono = decode.Mono(form.rate)
+    for data in sound.data(max(1, round(BLOCK_S * form.rate)) * form.width):
         whole = len(data) - len(data) % form.width
         if whole < len(data):
             listener.report(Event("ended within a sample", listener.heard_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import tracemalloc
@@ -356,3 +357,119 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     for read in (decode.decode, lambda path: list(decode.blocks(path))):
         with pytest.raises(AudioError, match="a pipe; expected a file; send it to standard input"):
             read(tmp_path / "pipe.wav")
+
+
+def packed(x: np.ndarray, form: str, subtype: str, rate: int = RATE) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, x, rate, format=form, subtype=subtype)
+    return buffer.getvalue()
+
+
+def ramp(seconds: float, pitch: float, rate: int = RATE) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)
+
+
+def xingless(data: bytes) -> bytes:
+    """An MP3 of varying bit rate as an encoder writes it into a pipe: without its first, counting, frame."""
+    at = next(
+        i for i in range(1, len(data)) if data[i] == 0xFF and data[i + 1] == data[1] and i > 100
+    )
+    return data[at:]
+
+
+JOINED = [
+    ("WAV", "PCM_16"), ("WAVEX", "FLOAT"), ("RF64", "PCM_16"), ("WAV", "IMA_ADPCM"), ("W64", "PCM_16"),
+    ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("AIFF", "PCM_16"),
+    ("AU", "PCM_16"), ("AU", "ULAW"), ("CAF", "PCM_16"), ("CAF", "ALAC_16"),
+]  # fmt: skip
+ENCODED = [
+    ("ipod", "aac", RATE), ("adts", "aac", RATE), ("3gp", "libopencore_amrnb", 8000),
+    ("amr", "libopencore_amrnb", 8000), ("caf", "adpcm_ima_qt", RATE), ("webm", "libopus", 48_000),
+    ("asf", "wmav2", RATE),
+]  # fmt: skip
+
+
+def joined_of(form: str, codec: str, seconds: list[float], rate: int = RATE) -> bytes:
+    parts = [ramp(s, 300 + 200 * i, RATE) for i, s in enumerate(seconds)]
+    if any((form, codec, rate) == known for known in ENCODED):
+        if codec not in av.codecs_available:
+            pytest.skip(f"this PyAV has no {codec} encoder")
+        return b"".join(encoded(x, codec, form, rate) for x in parts)
+    return b"".join(packed(x, form, codec) for x in parts)
+
+
+@pytest.mark.parametrize(("form", "codec", "rate"), [*((f, c, RATE) for f, c in JOINED), *ENCODED])
+def test_joined_files_are_read_to_the_end_of_the_last(tmp_path, form, codec, rate):
+    seconds = [1.0, 1.5, 0.7]
+    (tmp_path / "x").write_bytes(joined_of(form, codec, seconds, rate))
+    decoded = decode.decode(tmp_path / "x")
+    # Each part of a lossy codec is padded to whole frames.
+    assert decoded.source.duration_s == pytest.approx(sum(seconds), abs=0.3)
+    pitches = [300, 500, 700]
+    for at, pitch in zip((0.5, 1.75, 2.85), pitches, strict=True):
+        part = decoded.samples[int((at - 0.25) * RATE) : int((at + 0.25) * RATE)]
+        heard = np.argmax(np.abs(np.fft.rfft(part))) * RATE / len(part)
+        assert heard == pytest.approx(pitch, abs=5)
+
+
+@pytest.mark.parametrize("seconds", [3.0, 7.0])
+def test_an_mp3_without_a_count_is_read_to_its_end(tmp_path, seconds):
+    rng = np.random.default_rng(0)
+    loud = 0.3 * rng.normal(size=RATE)  # its first frames are the largest
+    x = np.concatenate([loud, ramp(seconds - 1, 440)])
+    buffer = io.BytesIO()
+    soundfile.write(
+        buffer, x, RATE, format="MP3", subtype="MPEG_LAYER_III", bitrate_mode="VARIABLE"
+    )
+    (tmp_path / "x.mp3").write_bytes(xingless(buffer.getvalue()))
+    decoded = decode.decode(tmp_path / "x.mp3")
+    assert decoded.source.duration_s == pytest.approx(seconds, abs=0.2)
+    assert decoded.source.warning == ""
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "MP3"])
+@pytest.mark.parametrize("second", [(8_000, 1), (24_000, 1), (RATE, 2)])
+def test_a_rate_or_channels_that_change_midway(tmp_path, form, second):
+    """The rest is brought to the first part's rate and channels, and that is said."""
+    rate, channels = second
+    subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(form, "PCM_16")
+    rest = np.tile(ramp(1.0, 500, rate)[:, None], (1, channels))
+    (tmp_path / "x").write_bytes(
+        packed(ramp(1.0, 300), form, subtype) + packed(rest, form, subtype, rate)
+    )
+    decoded = decode.decode(tmp_path / "x")
+    assert decoded.source.duration_s == pytest.approx(2.0, abs=0.2)
+    part = decoded.samples[int(1.25 * RATE) : int(1.75 * RATE)]
+    assert np.argmax(np.abs(np.fft.rfft(part))) * 2 == pytest.approx(500, abs=5)
+    assert rms(part) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+    assert "it goes on at" in decoded.source.warning
+
+
+@pytest.mark.parametrize(
+    ("form", "codec"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("AIFF", "PCM_16"), ("CAF", "PCM_16"),
+                        ("MP3", "MPEG_LAYER_III")],
+)  # fmt: skip
+def test_a_file_that_lost_its_end_says_so(tmp_path, form, codec):
+    whole = packed(ramp(4.0, 440), form, codec)
+    (tmp_path / "whole").write_bytes(whole)
+    assert decode.decode(tmp_path / "whole").source.warning == ""
+    (tmp_path / "x").write_bytes(whole[: len(whole) // 2])
+    decoded = decode.decode(tmp_path / "x")
+    assert 1.5 < decoded.source.duration_s < 2.5
+    assert decoded.source.warning != ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2024-01-15T10:30:00.m4a", "file:b.m4a", "concat:b.m4a|b.m4a", "data:audio;base64,AAAA.m4a", "-",
+        "pipe:0", "crypto:b.m4a", "subfile,,start,0,end,9,,:b.m4a", "http:b.m4a", "b.m4a?x", "%03d.m4a",
+    ],
+)  # fmt: skip
+def test_a_name_is_never_taken_for_an_address(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for path, seconds in (("b.m4a", 4.0), (name, 1.0)):
+        Path(path).write_bytes(encoded(ramp(seconds, 440), "aac", "ipod"))
+    assert decode.decode(name).source.duration_s == pytest.approx(1.0, abs=0.2)
+    pieces = np.concatenate(list(decode.blocks(name)))
+    assert len(pieces) == pytest.approx(RATE, abs=0.2 * RATE)
