@@ -186,6 +186,11 @@ class Recording:
         with container:
             if not container.streams.audio:
                 raise refused(self._path, "no audio stream", "one", "export its sound")
+            if container.streams.audio[0].codec_context is None:
+                raise refused(
+                    self._path, "not audio, or in an encoding that nobody knows", "a recording",
+                    "convert it to WAV or FLAC",
+                )  # fmt: skip
             seconds = 0.0
             for header, block in _joined(container, self.notes):
                 seconds += len(block) / header.sample_rate
