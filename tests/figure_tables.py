@@ -136,6 +136,7 @@ def history() -> pd.DataFrame:
         {
             "epoch": epoch, "train_loss": 1.1 * np.exp(-epoch / 30), "valid_loss": 1 + 0.004 * epoch,
             "train_acc": 1 - 0.6 * np.exp(-epoch / 20), "valid_acc": 0.45 + 0.001 * epoch, "valid_majority": 0.5,
+            "guessing_loss": 1.12,
             "lr": 1e-3 * (1 + np.cos(epoch / 50 * np.pi)) / 2, "best": epoch == 18,
         }
     )  # fmt: skip
@@ -254,6 +255,7 @@ def spectra_rows() -> pd.DataFrame:
                     "level_db": level,
                     "low": level - 6,
                     "high": level + 6,
+                    "empty": 0.9 * i * (hertz > 4000),
                 }
             )
         )
@@ -322,8 +324,13 @@ def bins() -> pd.DataFrame:
 def original() -> pd.DataFrame:
     rows = [("MLP accuracy, holdout", 0.684, 0.62), ("MLP weighted F1, holdout", 0.695, 0.6), ("AUC pain", 0.808, 0.63),
             ("AUC hunger", 0.788, 0.6), ("AUC neurological", 0.876, 0.66), ("SVM accuracy, 5 folds over rows", 0.819, 0.88)]  # fmt: skip
-    table = frame(rows, "quantity", "original", "ours")
-    return table.assign(low=table["ours"] - 0.05, high=table["ours"] + 0.05, infants=0.5)
+    table = frame(rows, "quantity", "original", "ours").assign(
+        chance=[0.8, 0.71, 0.5, 0.5, 0.5, 0.8]
+    )
+    shared = ["same folds and settings"] + ["same split only"] * 5
+    return table.assign(
+        low=table["ours"] - 0.05, high=table["ours"] + 0.05, infants=0.5, shared=shared
+    )
 
 
 def metric_rows(column: str, groups: tuple[str, ...], metrics: tuple[str, ...]) -> pd.DataFrame:
@@ -376,6 +383,7 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "preprocessing_steps": lambda: ((steps(),), {}),
     "augmentation_distance": lambda: ((histogram_rows(("noise", "time stretch", "pitch", "shift", "another recording"), "kind", "distance"),), {}),
     "spectra": lambda: ((spectra_rows(),), {"mark_hz": 4000}),
+    "gain": lambda: ((frame([(f, -f / 4000) for f in range(0, 8001, 100)], "frequency_hz", "gain_db"), 4000), {}),
     "batch_hazard": lambda: ((hazard(),), {"tolerance": 1e-4}),
     "barcodes": lambda: ((barcode(),), {}),
     "pca_variance": lambda: ((frame([(i, 0.3 * 0.7 ** (i - 1), 1 - 0.7**i) for i in range(1, 41)], "component", "share", "cumulative"),), {}),
@@ -385,7 +393,7 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "projection:part": lambda: ((points(),), {"panel": "part", "axis_names": ("PC 1 (21 % of the variance)", "PC 2 (9 %)")}),
     "projection:seed": lambda: ((points(),), {"panel": "seed"}),
     "right_and_wrong": lambda: ((points(),), {}),
-    "umap_stability": lambda: ((histogram_rows(("trustworthiness", "neighbour overlap", "shape agreement"), "quantity", "value", 10), 0.04), {}),
+    "umap_stability": lambda: ((histogram_rows(("trustworthiness", "neighbour overlap", "shape agreement"), "quantity", "value", 10).assign(chance=0.04),), {}),
     "neighbour_purity": lambda: ((purity(),), {}),
     "model_comparison": lambda: ((model_rows(),), {}),
     "model_comparison:sets": lambda: ((both_sets(model_rows()),), {"series": "set"}),
@@ -396,7 +404,7 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "roc": lambda: ((curves("false_positive_rate", "true_positive_rate"), areas()), {}),
     "precision_recall": lambda: ((curves("recall", "precision"), areas()), {"prevalence": {"pain": 0.11, "hunger": 0.79, "neurological": 0.1}}),
     "class_bars": lambda: ((metric_rows("label", CLASSES, ("precision", "recall", "F1")),), {}),
-    "summary_bars": lambda: ((metric_rows("part", PARTS[1:], ("accuracy", "balanced accuracy", "weighted F1", "macro AUC")),), {"majority": 0.79}),
+    "summary_bars": lambda: ((metric_rows("part", PARTS[1:], ("accuracy", "balanced_accuracy", "f1_weighted", "auc_macro")).assign(chance=lambda t: t["metric"].map({"accuracy": 0.79, "balanced_accuracy": 1 / 3, "f1_weighted": 0.7, "auc_macro": 0.5})),), {}),
     "reliability": lambda: ((bins(),), {"series": "label"}),
     "confidence": lambda: ((points(),), {}),
     "train_holdout_gap": lambda: ((frame([(m, p, 0.9 if p == "train" else 0.4) for m in MODELS for p in ("train", "holdout")], "model", "part", "value"),), {}),

@@ -187,21 +187,39 @@ def umap_stability(X: np.ndarray, maps: dict[int, np.ndarray], k: int = 15) -> p
     pandas.DataFrame
         ``quantity``, ``seed_a``, ``seed_b``, ``value`` (0 to 1): 'trustworthiness' of each map
         (Venna and Kaski 2001), and for each pair of maps 'neighbour overlap' (mean share of the k
-        neighbours in common) and 'shape agreement' (1 minus the Procrustes disparity).
+        neighbours in common) and 'shape agreement' (1 minus the Procrustes disparity). ``chance``:
+        the same with the recordings of the (second) map shuffled.
     """
     from scipy.spatial import procrustes
     from sklearn.manifold import trustworthiness
 
     X, rows = _table(X), []
-    near = {seed: _nearest(points, k, "euclidean") for seed, points in maps.items()}
-    for seed, points in maps.items():
-        value = trustworthiness(X, points, n_neighbors=k, metric="cosine")
-        rows.append(("trustworthiness", seed, seed, float(value)))
+    shuffled = {
+        seed: points[np.random.default_rng(seed).permutation(len(points))]
+        for seed, points in maps.items()
+    }
+    near, nowhere = (
+        {seed: _nearest(points, k, "euclidean") for seed, points in kind.items()}
+        for kind in (maps, shuffled)
+    )
+
+    def overlap(one: np.ndarray, other: np.ndarray) -> float:
+        return float(
+            np.mean([len(np.intersect1d(i, j)) / k for i, j in zip(one, other, strict=True)])
+        )
+
+    for seed in maps:
+        value, chance = (
+            float(trustworthiness(X, kind[seed], n_neighbors=k, metric="cosine"))
+            for kind in (maps, shuffled)
+        )
+        rows.append(("trustworthiness", seed, seed, value, chance))
     for a, b in itertools.combinations(maps, 2):
-        shared = [len(np.intersect1d(i, j)) / k for i, j in zip(near[a], near[b], strict=True)]
-        rows.append(("neighbour overlap", a, b, float(np.mean(shared))))
-        rows.append(("shape agreement", a, b, float(1 - procrustes(maps[a], maps[b])[2])))
-    return pd.DataFrame(rows, columns=["quantity", "seed_a", "seed_b", "value"])
+        shared = overlap(near[a], near[b]), overlap(near[a], nowhere[b])
+        rows.append(("neighbour overlap", a, b, *shared))
+        alike = (float(1 - procrustes(maps[a], kind[b])[2]) for kind in (maps, shuffled))
+        rows.append(("shape agreement", a, b, *alike))
+    return pd.DataFrame(rows, columns=["quantity", "seed_a", "seed_b", "value", "chance"])
 
 
 def neighbour_purity(

@@ -202,6 +202,13 @@ def over_majority(table: pd.DataFrame, majority: float) -> pd.DataFrame:
         As `beside` returns it.
     majority : float
         The original's majority rate.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``quantity``, ``original``, ``ours``, ``low``, ``high``, ``infants``, ``chance`` (0: the majority
+        rate) and ``shared``: what the two figures of a row have in common. Only the folds over rows
+        repeat the original's model, search and weights (`original_folds`), and they stand first.
     """
     rows = table[(table["metric"] == "accuracy") & (table["part"] != "gap")]
     rows = rows[rows["ours"].notna()].copy()
@@ -214,7 +221,14 @@ def over_majority(table: pd.DataFrame, majority: float) -> pd.DataFrame:
     for column in ("ours", "low", "high", "infants"):
         rows[column] -= rows["majority"]
     rows["low"], rows["high"] = rows["low"].fillna(rows["ours"]), rows["high"].fillna(rows["ours"])
-    return rows[["quantity", "original", "ours", "low", "high", "infants"]].reset_index(drop=True)
+    alike = rows["part"] == "rows"
+    rows = rows.assign(chance=0.0, shared=np.where(alike, SAME_SETTINGS, SAME_SPLIT))
+    columns = ["quantity", "original", "ours", "low", "high", "infants", "chance", "shared"]
+    return pd.concat([rows[alike], rows[~alike]])[columns].reset_index(drop=True)
+
+
+SAME_SETTINGS, SAME_SPLIT = "same folds and settings", "same split only"
+"""What a figure of ours shares with the original's in its place (`over_majority`)."""
 
 
 def class_bars(table: pd.DataFrame) -> pd.DataFrame:

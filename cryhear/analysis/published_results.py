@@ -49,7 +49,8 @@ def five_classes(study_set: Any, seed: int, folds: int = 5, repeats: int = 3) ->
     Returns
     -------
     pandas.DataFrame
-        ``protocol``, ``metric``, ``value`` (mean over repeats), ``sd`` (over repeats), ``n``.
+        ``protocol``, ``metric``, ``value`` (mean over repeats), ``sd`` (over repeats), ``n``, and
+        ``chance``, what always naming the commonest reason scores.
     """
     reasons = study_set.recordings["reason"].map(REASONS)
     known = reasons.notna().to_numpy()
@@ -67,13 +68,16 @@ def five_classes(study_set: Any, seed: int, folds: int = 5, repeats: int = 3) ->
             rows += _scores("copies on both sides", wide, many, by_file.split(wide, many), names)
     table = pd.DataFrame(rows, columns=["protocol", "metric", "value"])
     by = table.groupby(["protocol", "metric"], sort=False)["value"]
-    return by.agg(value="mean", sd="std").reset_index().assign(n=len(y), classes=len(names))
+    table = by.agg(value="mean", sd="std").reset_index().assign(n=len(y), classes=len(names))
+    most = np.bincount(y).max() / len(y)
+    chance = {"accuracy": most, "balanced accuracy": 1 / len(names), "AUC": 0.5}
+    return table.assign(chance=table["metric"].map(chance))
 
 
 def five_classes_of(run: Any, seed: int, folds: int, repeats: int) -> pd.DataFrame:
     """`five_classes` of a run's cleaned set; no row where it has none."""
     if "cleaned" not in set(run.derived.manifest()["set"]):
-        return pd.DataFrame(columns=["protocol", "metric", "value", "sd", "n", "classes"])
+        return pd.DataFrame(columns=["protocol", "metric", "value", "sd", "n", "classes", "chance"])
     return five_classes(run.load(set="cleaned"), seed, folds, repeats)
 
 
@@ -83,15 +87,17 @@ def beside_published(ours: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``quantity``, ``original`` (theirs), ``ours`` (missing where we could not run), ``model``,
-        ``source``.
+        ``quantity``, ``original`` (theirs), ``ours`` and its ``chance`` (missing where we could not
+        run), ``source``.
     """
-    found = ours.set_index(["protocol", "metric"])["value"]
-    rows = [
-        (f"{protocol}: {metric} ({model})", value, found.get((protocol, metric), np.nan), source)
-        for protocol, metric, model, value, source in PUBLISHED
-    ]
-    return pd.DataFrame(rows, columns=["quantity", "original", "ours", "source"])
+    found = ours.set_index(["protocol", "metric"])[["value", "chance"]]
+    nothing = pd.Series(np.nan, found.columns)
+    rows = []
+    for protocol, metric, model, value, source in PUBLISHED:
+        key = (protocol, metric)
+        mine, chance = found.loc[key] if key in found.index else nothing
+        rows.append((f"{protocol}: {metric} ({model})", value, mine, chance, source))
+    return pd.DataFrame(rows, columns=["quantity", "original", "ours", "chance", "source"])
 
 
 def rises_as_folds_loosen(beside: pd.DataFrame, column: str) -> bool:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cryhear.audio.features import FLOOR_DB
+
+FLOOR_MARGIN_DB = 1.0
+"""How far above the floor a band's mean power may lie and still hold nothing: a few loud frames in a
+hundred lift a mean of clamped frames by this much."""
+
 
 def long_bands(table: pd.DataFrame) -> pd.DataFrame:
     """Turn ``band_0 ... band_m`` columns of `cryhear.audio.features` into ``frequency_hz``, ``level_db``.
@@ -31,24 +37,40 @@ def long_bands(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def mean_spectra(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Median spectrum of each group with its quartiles: what `figures.spectra` draws.
+def median_spectra(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Median spectrum of each group with its quartiles, and how many recordings hold no signal.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``frequency_hz``, ``level_db``, a row a recording and band, and `by`.
+        ``frequency_hz``, ``level_db``, ``empty`` (bool: the band is at the floor, see `at_floor`), a row
+        a recording and band, and `by`.
 
     Returns
     -------
     pandas.DataFrame
-        ``group``, ``frequency_hz``, ``level_db`` (median), ``low``, ``high`` (quartiles), ``n``.
+        ``group``, ``frequency_hz``, ``level_db`` (median), ``low``, ``high`` (quartiles), ``empty`` (share
+        of the recordings, 0 to 1), ``n``. Where ``empty`` is a half or more, the median is the floor of
+        the measurement and not a level.
     """
-    level = table.groupby([by, "frequency_hz"], observed=True)["level_db"]
-    found = level.agg(
+    grouped = table.groupby([by, "frequency_hz"], observed=True)
+    found = grouped["level_db"].agg(
         level_db="median", low=lambda v: v.quantile(0.25), high=lambda v: v.quantile(0.75), n="size"
     )
+    found.insert(3, "empty", grouped["empty"].mean())
     return found.reset_index().rename(columns={by: "group"})
+
+
+def at_floor(level_db: pd.Series) -> pd.Series:
+    """Whether a band's long-term level is the floor of the measurement: no signal in nearly every frame.
+
+    Parameters
+    ----------
+    level_db : pandas.Series
+        dB relative to full scale, as `features.mean_spectrum` measures it (so before anything is
+        subtracted from it).
+    """
+    return level_db <= FLOOR_DB + FLOOR_MARGIN_DB
 
 
 def treble(table: pd.DataFrame, by: str, above_hz: float = 4000.0) -> pd.Series:

@@ -257,6 +257,9 @@ DISPLAY_NAMES = {
     "svm_rbf": "SVM (RBF)",
     "mlp": "MLP",
     "f1": "F1",
+    "f1_weighted": "weighted F1",
+    "f1_macro": "macro F1",
+    "auc_macro": "macro AUC",
     "oof": "out of fold",
     "oof_copies": "copies, out of fold",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,6 +13,7 @@ from cryhear.corpus.labels import display_name
 from cryhear.errors import EvaluationError
 from cryhear.figures.plots import band_line
 from cryhear.figures.style import (
+    CHANCE,
     INK,
     SERIES,
     chance_line,
@@ -178,25 +181,76 @@ def augmentation_distance(table: pd.DataFrame) -> Figure:
     return figure
 
 
-@drawn("group", "frequency_hz", "level_db")
-def spectra(table: pd.DataFrame, mark_hz: float) -> Figure:
-    """Mean spectra by platform, set or class, with their bands.
+@drawn("group", "frequency_hz", "level_db", "low", "high", "empty")
+def spectra(table: pd.DataFrame, mark_hz: float, y_label: str = "Level (dB)") -> Figure:
+    """Median spectra by platform, set or class, with their bands, as far as there is a signal.
+
+    Where half of a group's recordings hold none, their median is the measurement's floor and no level:
+    the curve ends, and a bar along the bottom says how far. Where a quarter holds none, the band's
+    lower edge would be the floor: it ends too.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``group``, ``frequency_hz``, ``level_db`` (mean over recordings), optionally ``low``, ``high``.
+        ``group``, ``frequency_hz``, ``level_db`` (median over recordings), ``low``, ``high`` (quartiles)
+        and ``empty`` (share of the recordings at the floor, 0 to 1), as
+        `cryhear.audio.spectra.median_spectra` makes it.
     mark_hz : float
         A frequency to mark, such as 4000 where the cleaned set ends.
+    y_label : str
+        What the level is relative to.
     """
     figure, axes = new(height=3.8)
     groups = groups_of(table, "group")
+    silent = 0
     for group in groups:
-        rows = table[table["group"] == group]
-        rows = rows.assign(kilohertz=rows["frequency_hz"] / 1000)
-        band_line(axes, rows, "kilohertz", "level_db", style_of(group, groups), display_name(group))
+        rows, style = (
+            table[table["group"] == group].sort_values("frequency_hz"),
+            style_of(group, groups),
+        )
+        rows = rows.assign(
+            kilohertz=rows["frequency_hz"] / 1000,
+            level_db=rows["level_db"].mask(rows["empty"] >= 0.5),
+            low=rows["low"].mask(rows["empty"] >= 0.25),
+        )
+        band_line(axes, rows, "kilohertz", "level_db", style, display_name(group))
+        if (nothing := rows["empty"] >= 0.5).any():
+            _no_signal(axes, rows.loc[nothing, "kilohertz"], display_name(group), style, silent)
+            silent += 1
     chance_line(axes, mark_hz / 1000, "x", f"{mark_hz / 1000:g} kHz")
-    axes.set(xlabel="Frequency (kHz)", ylabel="Level (dB)")
+    axes.set(xlabel="Frequency (kHz)", ylabel=y_label)
+    legend(figure)
+    return figure
+
+
+def _no_signal(
+    axes: Axes, kilohertz: pd.Series, group: str, style: dict[str, Any], place: int
+) -> None:
+    """A pale bar along the bottom, over the frequencies at which most of a group hold no signal."""
+    low, high = kilohertz.min(), kilohertz.max()
+    bottom, top = 0.02 + 0.13 * place, 0.13 + 0.13 * place
+    axes.axvspan(low, high, bottom, top, facecolor=style["color"], alpha=0.2, linewidth=0)
+    axes.text((low + high) / 2, (bottom + top) / 2, f"{group}: no signal", ha="center", va="center",
+              transform=axes.get_xaxis_transform(), fontsize=9)  # fmt: skip
+
+
+@drawn("frequency_hz", "gain_db")
+def gain(table: pd.DataFrame, mark_hz: float) -> Figure:
+    """A filter's gain by frequency.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``frequency_hz``, ``gain_db`` (0: passes unchanged).
+    mark_hz : float
+        A frequency to mark, such as 4000 where telephone codecs often stop.
+    """
+    figure, axes = new(height=3.0)
+    axes.plot(table["frequency_hz"] / 1000, table["gain_db"], color=INK)
+    chance_line(axes, 0.0, label="unchanged")
+    axes.axvline(mark_hz / 1000, color=CHANCE, linestyle=":", linewidth=1.2,
+                 label=f"{mark_hz / 1000:g} kHz")  # fmt: skip
+    axes.set(xlabel="Frequency (kHz)", ylabel="Gain (dB)")
     legend(figure)
     return figure
 

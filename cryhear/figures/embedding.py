@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
 from cryhear.figures.corpus import AGE_BANDS
+from cryhear.figures.plots import chance_marks
 from cryhear.figures.style import (
     CHANCE,
     INK,
+    SERIES,
     UNLABELLED,
     chance_line,
     class_handles,
@@ -70,11 +72,20 @@ def pca_variance(table: pd.DataFrame) -> Figure:
         ``component`` (from 1), ``share`` and ``cumulative`` (0 to 1).
     """
     figure, axes = new(height=3.4)
-    axes.bar(table["component"], table["share"], color="#A8A8A8", width=1.0, label="this component")
-    axes.plot(table["component"], table["cumulative"], color=INK, label="up to this component")
+    component, share = table["component"], table["share"]
+    axes.plot(component, table["cumulative"], **marks(SERIES[0]), markevery=[0],
+              label="up to this component")  # fmt: skip
+    axes.plot(component, share, **marks(SERIES[3], "-"), markersize=3.5, label="this component")
     chance_line(axes, 0.95, label="share kept (95%)")
-    axes.set(xlabel="Principal component", ylabel="Share of the variance", ylim=(0, 1.03))
-    axes.set_xlim(0.5, table["component"].max() + 0.5)
+    # Each on its own: on an even axis the first few, which hold most, fall under the axis line.
+    axes.set_xscale("log")
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= component.max()]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.annotate(f"first: {share.iloc[0]:.0%}", (component.iloc[0], share.iloc[0]), (8, -4),
+                  textcoords="offset points", va="top", fontsize=9)  # fmt: skip
+    axes.set(xlabel="Principal component (log scale)", ylabel="Share of the variance")
+    axes.set(xlim=(0.9, component.max() * 1.05), ylim=(0, 1.03))
     legend(figure)
     return figure
 
@@ -146,17 +157,15 @@ def _points(axes: Axes, table: pd.DataFrame, by: str, groups: list[str], x: str,
         )  # fmt: skip
 
 
-@drawn("quantity", "value")
-def umap_stability(table: pd.DataFrame, chance: float) -> Figure:
+@drawn("quantity", "value", "chance")
+def umap_stability(table: pd.DataFrame) -> Figure:
     """How alike UMAP maps of the same embeddings are from seed to seed, as dots and their median.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``quantity`` ('trustworthiness', 'neighbour overlap', ...), ``value`` (0 to 1); a row a
-        seed or pair of seeds.
-    chance : float
-        Overlap of unrelated maps.
+        ``quantity`` ('trustworthiness', 'neighbour overlap', ...), ``value`` (0 to 1) and ``chance``
+        (the same quantity of unrelated maps); a row a seed or pair of seeds.
     """
     quantities = groups_of(table, "quantity")
     figure, axes = new(height=1.5 + 0.45 * len(quantities))
@@ -166,7 +175,10 @@ def umap_stability(table: pd.DataFrame, chance: float) -> Figure:
         axes.plot(values, place + spread, color=INK, marker="o", linestyle="", alpha=0.5,
                   markersize=4)  # fmt: skip
         axes.plot([np.median(values)] * 2, [place - 0.35, place + 0.35], color=INK, linewidth=2)
-    chance_line(axes, chance, "x")
+    chance = table.groupby("quantity", observed=True)["chance"].mean()[quantities]
+    chance_marks(
+        axes, range(len(quantities)), chance, 0.38, "x", "maps with no recording in common"
+    )
     names = [f"{display_name(q)} ({int((table['quantity'] == q).sum())})" for q in quantities]
     axes.set_yticks(range(len(quantities)), names)
     axes.set(xlim=(-0.02, 1.02), xlabel="Value (1: maps agree fully; line: median)")

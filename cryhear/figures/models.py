@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
-from cryhear.figures.plots import band_line, bars, forest, forest_height
+from cryhear.figures.plots import band_line, bars, chance_marks, forest, forest_height
 from cryhear.figures.style import (
     ACCENT,
     CHANCE,
@@ -60,8 +60,8 @@ def search(table: pd.DataFrame, x_label: str) -> Figure:
     ----------
     table : pandas.DataFrame
         What a search returns (`cryhear.models.search.SearchResult.table`), of one or several models:
-        ``model``, ``candidate`` (int), ``mean_score``, optionally ``chosen`` (bool); rows of further
-        folds of a candidate are the same dot.
+        ``model``, ``candidate`` (int), ``mean_score``, optionally ``chosen`` (bool) and ``chance``
+        (score of knowing nothing); rows of further folds of a candidate are the same dot.
     x_label : str
         What was scored (greater is better).
     """
@@ -75,6 +75,10 @@ def search(table: pd.DataFrame, x_label: str) -> Figure:
         ring = table["chosen"].to_numpy(bool)
         axes.scatter(score[ring], at[ring], s=110, facecolors="none", edgecolors=ACCENT,
                      linewidths=1.8, label="chosen")  # fmt: skip
+    if "chance" in table:
+        own = table.drop_duplicates("model")
+        chance_marks(axes, [models.index(m) for m in own["model"]], own["chance"], 0.38, "x",
+                     "knowing nothing")  # fmt: skip
     names = [f"{display_name(m)} ({int((table['model'] == m).sum())})" for m in models]
     axes.set_yticks(range(len(models)), names)
     axes.set_ylim(len(models) - 0.5, -0.5)
@@ -84,8 +88,9 @@ def search(table: pd.DataFrame, x_label: str) -> Figure:
 
 
 @drawn(
-    "epoch", "train_loss", "valid_loss", "train_acc", "valid_acc", "valid_majority", "lr", "best"
-)
+    "epoch", "train_loss", "valid_loss", "train_acc", "valid_acc", "valid_majority",
+    "guessing_loss", "lr", "best",
+)  # fmt: skip
 def learning_curves(table: pd.DataFrame) -> Figure:
     """Training history: accuracy, loss and learning rate by epoch.
 
@@ -94,7 +99,8 @@ def learning_curves(table: pd.DataFrame) -> Figure:
     table : pandas.DataFrame
         What `cryhear.models.mlp.history` returns: ``epoch`` (from 1), ``train_acc``, ``valid_acc``,
         ``train_loss``, ``valid_loss``, ``lr`` and ``best`` (bool: these weights were kept); and
-        ``valid_majority``, the validation accuracy of always naming the commonest class.
+        what knowing nothing reaches: ``valid_majority``, the validation accuracy of always naming the
+        commonest class, and ``guessing_loss`` (nats), the loss of giving every class one third.
     """
     figure, grid = new(3, 1, height=5.4, sharex=True)
     for axes, what, name in zip(grid, ("acc", "loss"), ("Accuracy", "Loss (nats)"), strict=False):
@@ -103,6 +109,8 @@ def learning_curves(table: pd.DataFrame) -> Figure:
                       linestyle=style["linestyle"], label=part)  # fmt: skip
         axes.set_ylabel(name)
     chance_line(grid[0], table["valid_majority"].iloc[0], label="validation majority rate")
+    grid[1].axhline(table["guessing_loss"].iloc[0], color=CHANCE, linestyle=(0, (1, 1.5)),
+                    linewidth=1.4, label="loss of one third each")  # fmt: skip
     grid[2].plot(table["epoch"], table["lr"], color=INK)
     grid[2].set(ylabel="Learning rate", xlabel="Epoch")
     grid[2].xaxis.get_major_locator().set_params(integer=True)
@@ -227,30 +235,29 @@ def class_bars(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        ``label``, ``metric``, ``value`` (0 to 1), optionally ``low``, ``high``.
+        ``label``, ``metric``, ``value`` (0 to 1), optionally ``low``, ``high``, and ``chance``: what
+        guessing in the classes' proportions scores.
     """
     figure, axes = new(height=3.5)
-    bars(axes, table, "metric", "label")
+    bars(axes, table, "metric", "label", chance_label="guessing in the classes' proportions")
     axes.set(ylabel="Score", ylim=(0, 1))
     legend(figure)
     return figure
 
 
-@drawn("part", "metric", "value")
-def summary_bars(table: pd.DataFrame, majority: float) -> Figure:
-    """Scores on validation, test and holdout side by side.
+@drawn("part", "metric", "value", "chance")
+def summary_bars(table: pd.DataFrame) -> Figure:
+    """Scores on validation, test and holdout side by side, each bar with the majority rule's score.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``part``, ``metric`` ('accuracy', ...), ``value`` (0 to 1), optionally ``low``, ``high``.
-    majority : float
-        Accuracy of always naming the commonest class.
+        ``part``, ``metric`` ('accuracy', ...), ``value`` (0 to 1), optionally ``low``, ``high``, and
+        ``chance``: the score of the same metric on the same part when every recording is called by the
+        commonest class.
     """
     figure, axes = new(height=3.6)
-    bars(axes, table, "metric", "part")
-    axes.axhline(majority, color=INK, linestyle=":", linewidth=1.4,
-                 label="accuracy of the majority class")  # fmt: skip
+    bars(axes, table, "metric", "part", chance_label="always naming the commonest class")
     axes.set(ylabel="Score", ylim=(0, 1))
     legend(figure)
     return figure

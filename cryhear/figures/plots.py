@@ -47,9 +47,8 @@ def forest(
                   va="center", style="italic", color=CHANCE, fontsize=9,
                   bbox={"facecolor": "white", "linewidth": 0, "pad": 1})  # fmt: skip
     if "chance" in table.columns:
-        y = np.array([names.index(name) for name in table[rows]])
-        axes.vlines(table["chance"], y - 0.38, y + 0.38, color=CHANCE, linestyle=(0, (3, 2)),
-                    label=chance_label)  # fmt: skip
+        y = [names.index(name) for name in table[rows]]
+        chance_marks(axes, y, table["chance"], 0.38, "x", chance_label)
     chance_line(axes, chance, "x")
     axes.set_yticks(range(len(names)), [display_name(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -63,14 +62,41 @@ def forest_height(table: pd.DataFrame, rows: str, series: str | None = None) -> 
     return float(np.clip(1.3 + each * table[rows].nunique(), 2.2, 12.0))
 
 
-def bars(axes: Axes, table: pd.DataFrame, x: str, series: str, value: str = "value") -> None:
-    """Vertical bars in groups along `x`, one a `series`, with intervals where the table has them."""
+def chance_marks(
+    axes: Axes, at: Any, values: Any, half: float, across: str = "y", label: str = "chance"
+) -> None:
+    """A short dashed line for each mark, at the score that knowing nothing would reach there.
+
+    Quantities of one figure seldom share that score (one half for an AUC, one third for a balanced
+    accuracy of three classes), so one line through all of them would be wrong for most.
+    """
+    draw = axes.hlines if across == "y" else axes.vlines
+    at = np.asarray(at, dtype=float)
+    draw(values, at - half, at + half, color=CHANCE, linestyle=(0, (2, 1.2)), linewidth=1.6,
+         label=label, zorder=4)  # fmt: skip
+
+
+def bars(
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    series: str,
+    value: str = "value",
+    chance_label: str = "chance",
+) -> None:
+    """Vertical bars in groups along `x`, one a `series`.
+
+    With intervals where the table has ``low`` and ``high``, and a dashed line over each bar (in the
+    legend as `chance_label`) where it has ``chance``.
+    """
     places, kinds = groups_of(table, x), groups_of(table, series)
     width = 0.8 / len(kinds)
     for number, kind in enumerate(kinds):
         part = table[table[series] == kind]
         at = np.array([places.index(p) for p in part[x]]) + (number - (len(kinds) - 1) / 2) * width
         style = style_of(kind, kinds)
+        if "chance" in part:
+            chance_marks(axes, at, part["chance"], width / 2, label=chance_label)
         axes.bar(at, part[value], width * 0.92, **fill(style), label=display_name(kind),
                  yerr=errors(part) if value == "value" else None,
                  error_kw={"ecolor": INK, "capsize": 2, "linewidth": 1.2})  # fmt: skip

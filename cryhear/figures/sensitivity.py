@@ -7,10 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
-from cryhear.figures.plots import forest, forest_height
+from cryhear.figures.plots import chance_marks, forest, forest_height
 from cryhear.figures.style import (
     ACCENT,
-    CHANCE,
     INK,
     chance_line,
     drawn,
@@ -90,6 +89,7 @@ def robustness(
     y_label: str = "Macro AUC",
     series: str | None = None,
     chance: float | None = 0.5,
+    chance_label: str = "chance",
 ) -> Figure:
     """Score or agreement as recordings get worse: by noise, level, band or codec.
 
@@ -117,7 +117,7 @@ def robustness(
         axes.set_xlim(-0.5, len(steps) - 0.5)
     else:
         axes.set_xticks(steps, [f"{step:g}" for step in steps])
-    chance_line(axes, chance)
+    chance_line(axes, chance, label=chance_label)
     axes.set(xlabel=x_label, ylabel=y_label)
     legend(figure)
     return figure
@@ -154,26 +154,40 @@ def out_of_distribution(table: pd.DataFrame, threshold: float, x_label: str) -> 
     return figure
 
 
-@drawn("quantity", "original", "ours")
+@drawn("quantity", "original", "ours", "chance")
 def beside_original(
-    table: pd.DataFrame, x_label: str = "Score", theirs: str = "original study"
+    table: pd.DataFrame,
+    x_label: str = "Score",
+    theirs: str = "original study",
+    chance_label: str = "chance",
 ) -> Figure:
-    """The original's figures beside ours, joined by a line.
+    """A published study's figures beside ours, joined by a line, each with its own chance.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``quantity``, ``original``, ``ours`` (missing where there is none), optionally ``low``, ``high``
-        (interval of ours) and ``infants`` (ours with no infant on both sides).
+        ``quantity``, ``original`` (theirs), ``ours`` (missing where there is none), ``chance``; optionally
+        ``low``, ``high`` (interval of ours), ``infants`` (ours with no infant on both sides) and
+        ``shared``, which says in words what a row's two figures have in common: the first of its
+        values is drawn filled, the others hollow.
+    x_label : str
+        What is scored.
+    theirs, chance_label : str
+        What ``original`` and ``chance`` are, in the legend.
     """
     figure, axes = new(height=1.4 + 0.3 * len(table))
     at = np.arange(len(table))
     axes.hlines(at, table["original"], table["ours"], color="#B8B8B8", linewidth=2)
-    axes.plot(table["original"], at, color=CHANCE, marker="s", markerfacecolor="white", linestyle="",
-              markersize=7, label=theirs)  # fmt: skip
-    interval = errors(table.rename(columns={"ours": "value"}))
-    axes.errorbar(table["ours"], at, xerr=interval, color=INK, marker="o", linestyle="", capsize=2,
-                  label="this study, same protocol")  # fmt: skip
+    axes.plot(table["original"], at, color="#8C8C8C", marker="s", linestyle="", markersize=7,
+              label=theirs)  # fmt: skip
+    shared = table["shared"] if "shared" in table else pd.Series("", table.index)
+    for place, what in enumerate(shared.unique()):
+        rows = (shared == what).to_numpy()
+        ours = table[rows].rename(columns={"ours": "value"})
+        axes.errorbar(ours["value"], at[rows], xerr=errors(ours), color=INK, marker="o", linestyle="",
+                      capsize=2, markerfacecolor="white" if place else INK,
+                      label=f"this study, {what}" if what else "this study")  # fmt: skip
+    chance_marks(axes, at, table["chance"], 0.38, "x", chance_label)
     if "infants" in table:
         axes.plot(table["infants"], at, color=ACCENT, marker="D", linestyle="",
                   label="this study, infants apart")  # fmt: skip

@@ -155,6 +155,11 @@ def test_five_reasons_under_three_protocols():
     beside = published_results.beside_published(table)
     assert len(beside) == len(published_results.PUBLISHED)
     assert beside["ours"].notna().all()
+    chance = beside.set_index("quantity")["chance"]
+    assert chance["infants apart: AUC (fine-tuned)"] == 0.5
+    assert chance["infants apart: balanced accuracy (fine-tuned)"] == 0.2
+    commonest = data.recordings["reason"].value_counts(normalize=True).max()
+    assert chance["recordings apart: accuracy (fine-tuned)"] == pytest.approx(commonest)
     assert set(CLASSES).isdisjoint(published_results.REASONS.values())
     assert published_results.rises_as_folds_loosen(beside, "original")
     assert published_results.rises_as_folds_loosen(beside, "ours") == (

@@ -14,6 +14,8 @@ from cryhear.errors import EvaluationError
 
 ROUNDING = 1e-5
 """float32 scores of a float64 decomposition; far below any distance between points (about 1)."""
+SHUFFLED = 0.08
+"""Three standard errors of a mean over three shuffles of a map of 60 points."""
 SAMPLING = 0.06
 """Four standard errors of a purity over 300 independent rows of 5 neighbours at chance 0.5."""
 
@@ -120,6 +122,22 @@ def test_stability_of_equal_and_unrelated_maps() -> None:
     assert np.isclose(value["shape agreement", 1, 2], 1)
     assert value["neighbour overlap", 1, 3] < 0.3
     assert value["shape agreement", 1, 3] < 0.3
+    # Shuffled maps: k of the others shared, half of the ranks kept, no shape in common.
+    chance = found.groupby("quantity")["chance"].mean()
+    assert chance["neighbour overlap"] == pytest.approx(5 / 59, abs=SHUFFLED)
+    assert chance["trustworthiness"] == pytest.approx(0.5, abs=SHUFFLED)
+    assert chance["shape agreement"] < SHUFFLED
+
+
+def test_a_band_is_empty_only_at_the_floor_of_the_measurement() -> None:
+    from cryhear.audio.features import RATE, mean_spectrum
+
+    t = np.arange(RATE) / RATE
+    tone = (0.1 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)
+    empty = spectra.at_floor(pd.Series(mean_spectrum(tone)))
+    loudest = int(np.argmax(mean_spectrum(tone)))
+    assert not empty[loudest]
+    assert spectra.at_floor(pd.Series(mean_spectrum(np.zeros(RATE, np.float32)))).all()
 
 
 @pytest.mark.slow  # numba compiles UMAP at its first use
@@ -148,8 +166,9 @@ def test_bands_become_long_and_are_averaged_by_group() -> None:
     long = spectra.long_bands(table)
     assert list(long.columns) == ["recording", "set", "frequency_hz", "level_db"]
     assert long["frequency_hz"].between(0, 8000, inclusive="neither").all()
-    mean = spectra.mean_spectra(long, "set")
+    mean = spectra.median_spectra(long.assign(empty=[False, False, False, True]), "set")
     assert list(mean["level_db"]) == [-15.0, -35.0]
+    assert list(mean["empty"]) == [0.0, 0.5]
     assert list(mean["n"]) == [2, 2]
     assert (mean["low"] < mean["level_db"]).all()
 

@@ -97,6 +97,13 @@ def test_beside_places_ours_where_the_original_is(root):
     cross = gains.loc["SVM (RBF), cross-validation over rows (notebook)"]
     assert cross["original"] == pytest.approx(0.8188 - 0.55)
     assert cross["ours"] == pytest.approx(0.1, abs=ROUNDING)
+    # Only the folds over rows repeat the original's settings; they stand first.
+    rows = gains.index.str.contains("over rows")
+    assert list(rows[:2]) == [True, True]
+    assert not rows[2:].any()
+    assert set(gains.loc[rows, "shared"]) == {holdout.SAME_SETTINGS}
+    assert set(gains.loc[~rows, "shared"]) == {holdout.SAME_SPLIT}
+    assert (gains["chance"] == 0).all()
 
 
 def test_what_was_not_run_is_recorded_as_text(root):

@@ -156,6 +156,78 @@ def test_roc_draws_bands_areas_and_the_diagonal() -> None:
     assert "chance" in texts(figure)
 
 
+def test_every_quantity_of_a_summary_has_its_own_chance_under_its_own_bars() -> None:
+    (table,), _ = EXAMPLES["summary_bars"]()
+    axes = draw("summary_bars").axes[0]
+    label = "always naming the commonest class"
+    marks = [
+        tuple(np.mean(segment, axis=0))
+        for c in axes.collections
+        if c.get_label() == label
+        for segment in c.get_segments()
+    ]
+    assert len(marks) == len(table)
+    assert not [
+        line for line in axes.lines if line.get_label() == label
+    ]  # none through all of them
+    names = [t.get_text() for t in axes.get_xticklabels()]
+    assert names == ["accuracy", "balanced accuracy", "weighted F1", "macro AUC"]
+    metrics = list(dict.fromkeys(table["metric"]))
+    for x, y in marks:
+        metric = metrics[round(x)]
+        assert table.loc[table["metric"] == metric, "chance"].iloc[0] == pytest.approx(y)
+
+
+@pytest.mark.parametrize(
+    ("case", "label"),
+    [
+        ("umap_stability", "maps with no recording in common"),
+        ("beside_original", "chance"),
+        ("controls", "chance"),
+    ],
+)
+def test_rows_of_different_quantities_have_a_chance_each(case: str, label: str) -> None:
+    (table, *_), _ = EXAMPLES[case]()
+    rows = (
+        table["chance"] if "quantity" not in table else table.groupby("quantity")["chance"].mean()
+    )
+    [lines] = [c for c in draw(case).axes[0].collections if c.get_label() == label]
+    assert len(lines.get_segments()) == len(rows)
+    drawn = sorted(float(s[0][0]) for s in lines.get_segments())
+    assert np.allclose(drawn, sorted(rows), atol=DRAWING)
+
+
+def test_only_rows_that_share_the_settings_are_filled() -> None:
+    axes = draw("beside_original").axes[0]
+    ours = {c.get_label(): c.lines[0] for c in axes.containers}
+    assert set(ours) == {"this study, same split only", "this study, same folds and settings"}
+    one, others = (
+        ours[f"this study, {what}"] for what in ("same folds and settings", "same split only")
+    )
+    assert [len(line.get_xdata()) for line in (one, others)] == [1, 5]
+    assert [line.get_markerfacecolor() for line in (one, others)] == [figures.style.INK, "white"]
+
+
+def test_a_spectrum_ends_where_there_is_no_signal() -> None:
+    (table,), options = EXAMPLES["spectra"]()
+    figure = figures.spectra(table, **options)
+    axes = figure.axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    assert np.isfinite(lines["uploads"].get_ydata()).all()
+    hertz = np.asarray(lines["cleaned"].get_xdata()) * 1000
+    drawn = np.isfinite(np.asarray(lines["cleaned"].get_ydata(), dtype=float))
+    assert not drawn[hertz > 4000].any()
+    assert drawn[hertz <= 4000].all()
+    assert "cleaned: no signal" in texts(figure)
+
+
+def test_the_first_component_is_in_sight() -> None:
+    axes = draw("pca_variance").axes[0]
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlim()[0] < 1
+    assert "first: 30%" in [t.get_text() for t in axes.texts]
+
+
 def test_null_distribution_leaves_the_observed_row_out() -> None:
     table = pd.DataFrame({"permutation": range(101), "auc": [0.9] + [0.5] * 100})
     figure = figures.null_distribution(table, observed=0.9, p=0.01)
