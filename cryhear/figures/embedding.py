@@ -177,7 +177,7 @@ def umap_stability(table: pd.DataFrame) -> Figure:
         axes.plot([np.median(values)] * 2, [place - 0.35, place + 0.35], color=INK, linewidth=2)
     chance = table.groupby("quantity", observed=True)["chance"].mean()[quantities]
     chance_marks(
-        axes, range(len(quantities)), chance, 0.38, "x", "maps with no recording in common"
+        axes, range(len(quantities)), chance, 0.38, "x", "the same map, recordings shuffled"
     )
     names = [f"{display_name(q)} ({int((table['quantity'] == q).sum())})" for q in quantities]
     axes.set_yticks(range(len(quantities)), names)

@@ -108,9 +108,8 @@ def learning_curves(table: pd.DataFrame) -> Figure:
             axes.plot(table["epoch"], table[f"{part[:5]}_{what}"], color=style["color"],
                       linestyle=style["linestyle"], label=part)  # fmt: skip
         axes.set_ylabel(name)
-    chance_line(grid[0], table["valid_majority"].iloc[0], label="validation majority rate")
-    grid[1].axhline(table["guessing_loss"].iloc[0], color=CHANCE, linestyle=(0, (1, 1.5)),
-                    linewidth=1.4, label="loss of one third each")  # fmt: skip
+    for axes, nothing in zip(grid, ("valid_majority", "guessing_loss"), strict=False):
+        chance_line(axes, table[nothing].iloc[0], label="knowing nothing")
     grid[2].plot(table["epoch"], table["lr"], color=INK)
     grid[2].set(ylabel="Learning rate", xlabel="Epoch")
     grid[2].xaxis.get_major_locator().set_params(integer=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from cryhear.corpus.labels import display_name
 from cryhear.figures.style import (
@@ -73,7 +74,7 @@ def chance_marks(
     draw = axes.hlines if across == "y" else axes.vlines
     at = np.asarray(at, dtype=float)
     draw(values, at - half, at + half, color=CHANCE, linestyle=(0, (2, 1.2)), linewidth=1.6,
-         label=label, zorder=4)  # fmt: skip
+         label=label, zorder=4, path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
 
 
 def bars(

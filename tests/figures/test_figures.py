@@ -181,7 +181,7 @@ def test_every_quantity_of_a_summary_has_its_own_chance_under_its_own_bars() -> 
 @pytest.mark.parametrize(
     ("case", "label"),
     [
-        ("umap_stability", "maps with no recording in common"),
+        ("umap_stability", "the same map, recordings shuffled"),
         ("beside_original", "chance"),
         ("controls", "chance"),
     ],
