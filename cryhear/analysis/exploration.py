@@ -215,10 +215,10 @@ def umap_stability(X: np.ndarray, maps: dict[int, np.ndarray], k: int = 15) -> p
         )
         rows.append(("trustworthiness", seed, seed, value, chance))
     for a, b in itertools.combinations(maps, 2):
-        shared = overlap(near[a], near[b]), overlap(near[a], nowhere[b])
-        rows.append(("neighbour overlap", a, b, *shared))
-        alike = (float(1 - procrustes(maps[a], kind[b])[2]) for kind in (maps, shuffled))
-        rows.append(("shape agreement", a, b, *alike))
+        value, chance = (overlap(near[a], kind[b]) for kind in (near, nowhere))
+        rows.append(("neighbour overlap", a, b, value, chance))
+        alike, chance = (float(1 - procrustes(maps[a], kind[b])[2]) for kind in (maps, shuffled))
+        rows.append(("shape agreement", a, b, alike, chance))
     return pd.DataFrame(rows, columns=["quantity", "seed_a", "seed_b", "value", "chance"])
 
 

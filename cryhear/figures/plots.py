@@ -48,8 +48,8 @@ def forest(
                   va="center", style="italic", color=CHANCE, fontsize=9,
                   bbox={"facecolor": "white", "linewidth": 0, "pad": 1})  # fmt: skip
     if "chance" in table.columns:
-        y = [names.index(name) for name in table[rows]]
-        chance_marks(axes, y, table["chance"], 0.38, "x", chance_label)
+        places = [names.index(name) for name in table[rows]]
+        chance_marks(axes, places, table["chance"], 0.38, "x", chance_label)
     chance_line(axes, chance, "x")
     axes.set_yticks(range(len(names)), [display_name(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -73,8 +73,12 @@ def chance_marks(
     """
     draw = axes.hlines if across == "y" else axes.vlines
     at = np.asarray(at, dtype=float)
-    draw(values, at - half, at + half, color=CHANCE, linestyle=(0, (2, 1.2)), linewidth=1.6,
-         label=label, zorder=4, path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
+    draw(
+        values, at - half, at + half, color=CHANCE, linestyle=(0, (2, 1.2)), linewidth=1.6, label=label,
+        # Over bars, but under dots.
+        zorder=4 if across == "y" else 1.5,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+    )  # fmt: skip
 
 
 def bars(
