@@ -257,7 +257,7 @@ def _fetch(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from cryhear.corpus import manifest
+    from cryhear.corpus import manifest, questions
     from cryhear.corpus.folders import printable
 
     table, _ = manifest.build(given.roots, jobs=given.jobs)
@@ -267,6 +267,8 @@ def _check(given: argparse.Namespace) -> int:
             rows = None if given.verbose else MOST_ROWS
             shown = found.map(lambda cell: printable(cell) if isinstance(cell, str) else cell)
             print(shown.to_string(index=False, max_rows=rows, max_colwidth=100))
+    for sentence in questions.by_set(table, given.labels):
+        print(f"\n{printable(sentence)}")
     return PARTIAL if (table["problem"] != "").any() else 0
 
 

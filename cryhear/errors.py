@@ -29,6 +29,10 @@ class SplitError(CryhearError, ValueError):
     """A split cannot be drawn, or would put one infant on both sides."""
 
 
+class NotAskedError(CryhearError, ValueError):
+    """A study's recordings do not allow a chapter's question; the message is for its reader."""
+
+
 class RepresentationError(CryhearError, RuntimeError):
     """An embedding backend cannot be loaded, or does not behave as its protocol says."""
 

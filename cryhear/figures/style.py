@@ -168,6 +168,15 @@ def new(rows: int = 1, columns: int = 1, height: float = 4.0, **options: Any) ->
     return figure, figure.subplots(rows, columns, **options)
 
 
+def blank(sentence: str) -> Figure:
+    """A figure of words, in the place of one that a study's recordings do not allow."""
+    with rc_context(RC):
+        figure, axes = new(height=1.0)
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, sentence, ha="center", va="center")
+    return figure
+
+
 def marks(style: dict[str, Any], linestyle: str | None = None) -> dict[str, Any]:
     """Colour, marker and line style of a style; '' for `linestyle` draws markers alone."""
     line = style["linestyle"] if linestyle is None else linestyle

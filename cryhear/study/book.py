@@ -105,10 +105,12 @@ def stage(run: str | os.PathLike[str] | None, folder: Path) -> list[str]:
         write_text(folder / "api" / f"{name}.md", text)
     skipped = [name for name in CHAPTERS if name not in chapters]
     write_text(folder / "_toc.yml", _dump(prune(_load("_toc.yml"), skipped)))
-    unknown = [*(name.split("_", 1)[1] for name in skipped), *copy_measured(folder / "speed")]
+    refused = [name for name, ledger in ledgers.items() if "refused" in ledger]
+    silent = [name.split("_", 1)[1] for name in (*skipped, *refused)]
+    unknown = [*silent, *copy_measured(folder / "speed")]
     write_text(folder / "_config.yml", _dump(_configure(_load("_config.yml"), folder, unknown)))
-    if skipped:
-        _drop_references(folder, skipped)
+    if silent:
+        _drop_references(folder, skipped, refused)
     _check_pages(folder)
     return chapters
 
@@ -287,10 +289,13 @@ def commit() -> str:
         return os.environ.get("GITHUB_SHA", "unknown")[:12]
 
 
-def _drop_references(folder: Path, skipped: list[str]) -> None:
-    short = "|".join(re.escape(name.split("_", 1)[1]) for name in skipped)
-    full = "|".join(map(re.escape, skipped))
-    figure = re.compile(rf"\{{(?:numref|ref)\}}`[^`]*fig-(?:{short}|{full})-[^`]*`")
+def _drop_references(folder: Path, skipped: list[str], refused: list[str]) -> None:
+    """Put words in the place of references to pages that are not there, and to figures not made."""
+    without = [*skipped, *refused]
+    short = "|".join(re.escape(name.split("_", 1)[1]) for name in without)
+    drawn = "|".join(map(re.escape, without))
+    full = "|".join(map(re.escape, skipped)) or "(?!)"
+    figure = re.compile(rf"\{{(?:numref|ref)\}}`[^`]*fig-(?:{short}|{drawn})-[^`]*`")
     page = re.compile(rf"\{{doc\}}`(?:[^`<]*<)?/?(?:chapters/)?(?:{full})>?`")
     link = re.compile(
         rf"\[([^\]]*)\]\((?:\./|/)?(?:chapters/)?(?:{full})(?:\.ipynb|\.md)?(?:#[^)]*)?\)"

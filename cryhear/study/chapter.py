@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryhear import params
-from cryhear.errors import MissingArtefactError, ParameterError
+from cryhear.errors import MissingArtefactError, NotAskedError, ParameterError
 from cryhear.files import atomic, read_json, read_table, sha256_of, write_json, write_table
 from cryhear.study.ledger import Ledger
 
@@ -48,6 +48,9 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 
 ABSENT = "(not to be had from this study)"
 """Stands in the place of a number that a study's recordings do not allow."""
+
+NOT_DRAWN = "Not drawn: this study's recordings do not allow it"
+"""Stands in the place of such a figure."""
 
 WRITTEN = {
     "auc": "AUC", "ece": "ECE", "f1": "F1", "sd": "SD", "std": "SD", "se": "SE", "pca": "PCA",
@@ -85,6 +88,8 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
         If a parameter is unknown, mistyped or out of range.
     MissingArtefactError
         If the run, or a chapter that must come first, is not there yet.
+    NotAskedError
+        If the study's recordings do not allow the chapter's question.
     """
     if chapter not in CHAPTERS:
         raise ParameterError(
@@ -108,7 +113,29 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
                 f"Run {earlier} first: papermill notebooks/{earlier}.ipynb out.ipynb "
                 f"-p study {folder.as_posix()}"
             )
-    return Run(chapter, parameters, study, folder)
+        if refused := read_json(folder / earlier / "ledger.json").get("refused"):
+            raise NotAskedError(
+                f"This chapter starts from what chapter {int(earlier.split('_')[0])} finds, which could "
+                f"not be asked of this study. {refused}"
+            )
+    run = Run(chapter, parameters, study, folder)
+    _check_question(run)
+    return run
+
+
+def _check_question(run: Run) -> None:
+    """Refuse a chapter that this study's recordings do not allow, as its page will say."""
+    from cryhear.corpus import manifest, questions
+
+    chosen = run.parameters
+    if run.chapter not in questions.COMPARING:
+        return
+    of_set = getattr(chosen, "sets", [getattr(chosen, "set", "")])[0]
+    rows = manifest.select(run.derived.manifest(), set=of_set, labels=chosen.labels)
+    used = rows[rows["status"] == "used"]
+    why = questions.refusal(used, run.chapter, getattr(chosen, "folds", questions.FOLDS))
+    if why:
+        raise NotAskedError(why)
 
 
 class Run:
@@ -213,7 +240,7 @@ class Run:
     def figure(
         self,
         name: str,
-        figure: Figure,
+        figure: Figure | None,
         caption: str,
         alt: str,
         table: pd.DataFrame,
@@ -225,7 +252,8 @@ class Run:
         ----------
         name : str
             Unique in the chapter; the book refers to it as ``fig-<chapter>-<name>``.
-        figure : matplotlib.figure.Figure
+        figure : matplotlib.figure.Figure or None
+            None where the study's recordings do not allow it: words stand in its place.
         caption : str
             Stands alone: what is shown, n, how spread was computed. May hold ``{num}`` roles.
         alt : str
@@ -237,8 +265,10 @@ class Run:
         """
         from matplotlib import rc_context
 
-        from cryhear.figures.style import RC
+        from cryhear.figures.style import RC, blank
 
+        if figure is None:
+            figure, alt = blank(NOT_DRAWN), NOT_DRAWN
         suffix = "png" if dense else "svg"
         path = self.folder / "figures" / f"{name}.{suffix}"
         metadata = {"Date": None} if suffix == "svg" else {"Software": None}

@@ -19,14 +19,18 @@ import nbformat
 from nbformat import NotebookNode
 
 from cryhear import params
-from cryhear.errors import ParameterError, StudyError
+from cryhear.errors import NotAskedError, ParameterError, StudyError
 from cryhear.files import existing, read_json, sha256_of, write_json, write_text
+from cryhear.study.ledger import Ledger
 
 KEPT_TAGS = ("parameters", "hide-input", "hide-cell", "hide-output", "remove-cell", "remove-input",
              "remove-output", "full-width", "margin")  # fmt: skip
 STUDY = "study"
 """The parameter that names the run's folder: a place, not a setting, so a page does not show it."""
 
+
+REFUSALS = ("NotAskedError", "SplitError")
+"""Errors that say of a chapter's recordings what a reader has to know, and are no fault of the study."""
 
 KERNEL_START_S = 600
 """How long a kernel may take to start: on a busy machine a minute, Papermill's own limit, is too short."""
@@ -51,7 +55,8 @@ def run_chapter(params_path: str | Path, chapter: str) -> Path:
     Raises
     ------
     StudyError
-        If a cell fails: the message gives the chapter, the cell and what it said.
+        If a cell fails: the message gives the chapter, the cell and what it said. A question that
+        the study's recordings do not allow is no failure: the chapter's page then says why.
     """
     study = params.load(params_path)
     source = existing(Path("notebooks") / f"{chapter}.ipynb")
@@ -60,7 +65,10 @@ def run_chapter(params_path: str | Path, chapter: str) -> Path:
     folder = study.folder / chapter
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    _execute(source, folder / "notebook.ipynb", chosen, chapter)
+    try:
+        _execute(source, folder / "notebook.ipynb", chosen, chapter)
+    except NotAskedError as refused:
+        _write_refusal(source, folder, chapter, chosen, str(refused))
     if not (folder / "ledger.json").exists():
         raise StudyError(
             f"{chapter} ran to its end and recorded nothing; its last cell must be `run.close()`"
@@ -69,6 +77,20 @@ def run_chapter(params_path: str | Path, chapter: str) -> Path:
     _record_timings(folder)
     write_json(folder / "artefacts.json", _hashes(folder))
     return folder
+
+
+def _write_refusal(
+    source: Path, folder: Path, chapter: str, chosen: dict[str, Any], why: str
+) -> None:
+    """A chapter that cannot be asked, as its page and ledger: its title, and why."""
+    shutil.rmtree(folder)
+    title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0]
+    text = f"{title}\n\n**This chapter's question cannot be asked of this study.** {why}"
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    write_text(folder / "notebook.ipynb", nbformat.writes(page))
+    plain = {name: value for name, value in chosen.items() if name != STUDY}
+    ledger = Ledger(chapter, parameters=plain)
+    write_json(folder / "ledger.json", {**ledger.as_dict(), "refused": why})
 
 
 def stamps(chapter: str, chosen: dict[str, Any]) -> dict[str, str]:
@@ -104,6 +126,8 @@ def _execute(source: Path, out: Path, chosen: dict[str, Any], chapter: str) -> N
             cwd=".",
         )
     except PapermillExecutionError as error:
+        if error.ename in REFUSALS:
+            raise NotAskedError(str(error.evalue)) from None
         raise StudyError(_failure(source, chapter, error)) from None
     except Exception as error:
         # A kernel that dies (out of memory, a crash in C) raises from several layers.
