@@ -18,7 +18,9 @@ rows = pd.DataFrame({"x": [0, 1, 2], "y": [0.0, 1.0, 4.0]})
 run.write("rows", rows)
 run.number("n_used", 1128, "count")
 run.number("share_pain", 0.1128, "share", low=0.1, high=0.125, n=1128)
-run.conclude("verdict", True, "It *holds* for {num}`audit.n_used` recordings.", "It does not.")
+run.conclude(
+    "verdict", True, "It *holds* for {num}`audit.n_used` recordings.", "It does not.", ["n_used"]
+)
 """
 SECOND = """
 table = run.read("01_audit", "rows")

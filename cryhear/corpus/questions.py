@@ -11,8 +11,6 @@ import pandas as pd
 from cryhear.corpus.labels import CLASSES, display_name
 
 COMPARING = (
-    "03_embedding",
-    "04_exploration",
     "05_classical",
     "06_mlp",
     "07_crossvalidation",

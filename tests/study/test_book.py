@@ -254,3 +254,19 @@ def test_measurements_are_staged_and_those_without_results_are_said_to_be_missin
     assert "decode" not in settings["cryhear_skipped"]
     read = {p for pattern in settings["cryhear_ledgers"] for p in staged.glob(pattern)}
     assert {"decode.json", "ledger.json"} == {path.name for path in read}
+
+
+def test_a_chapter_that_could_not_be_asked_says_why_and_its_numbers_are_not_run(
+    project: Path,
+) -> None:
+    folder, why = Path("results/toy/04_exploration"), "No infant has two recordings."
+    source = Path("notebooks/04_exploration.ipynb")
+    execute._write_refusal(source, folder, "04_exploration", {"study": "x", "seed": 1}, why)
+    intro = Path("book/intro.md")
+    intro.write_text(
+        intro.read_text() + "\nIt is {num}`exploration.n`, {numref}`fig-exploration-curve`.\n"
+    )
+    page = (book.build("results/toy").parent / "chapters" / "04_exploration.html").read_text()
+    assert why in page
+    said = re.sub(r"<[^>]+>", "", Path("_build/html/intro.html").read_text())
+    assert "It is (not run here), (figure not made here)." in said

@@ -136,6 +136,28 @@ def test_only_what_a_parameter_affects_runs_again(project: Path) -> None:
     assert ledger["parameters"]["neighbours"] == 7
 
 
+def test_a_question_that_cannot_be_asked_does_not_stop_the_study(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project / "notebooks" / "04_exploration.ipynb"
+    before = path.read_text()
+    notebook = json.loads(before)
+    notebook["cells"][4]["source"] = (
+        "raise cryhear.errors.NotAskedError('Three infants are too few.')"
+    )
+    path.write_text(json.dumps(notebook))
+    try:
+        done = run(project)
+    finally:
+        path.write_text(before)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = project / "results" / "toy" / "04_exploration"
+    ledger = json.loads((folder / "ledger.json").read_text())
+    assert (ledger["refused"], ledger["numbers"]) == ("Three infants are too few.", {})
+    assert "Three infants are too few." in (folder / "notebook.ipynb").read_text()
+    assert set(json.loads((folder / "artefacts.json").read_text())) == {"ledger.json"}
+
+
 def test_a_failing_cell_stops_the_study_with_chapter_cell_and_message(project: Path) -> None:
     path = project / "notebooks" / "04_exploration.ipynb"
     before = path.read_text()

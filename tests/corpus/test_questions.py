@@ -1,0 +1,50 @@
+"""What a set of recordings cannot be asked, from its labels and names alone."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryhear.corpus import questions
+from cryhear.corpus.labels import CLASSES
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(CLASSES), st.integers(0, 12)), min_size=1, max_size=60
+).map(lambda rows: pd.DataFrame(rows, columns=["label", "infant"]).astype({"infant": str}))
+
+
+@given(ROWS, st.integers(2, 10))
+def test_a_chapter_is_refused_where_a_class_is_missing_or_has_too_few_infants(used, folds):
+    infants = used.groupby("label")["infant"].nunique()
+    missing = set(CLASSES) - set(infants.index)
+    assert questions.refusal(used, "01_audit", folds) == ""
+    assert bool(questions.refusal(used, "05_classical", folds)) == bool(missing)
+    few = bool(missing) or infants.min() < folds
+    assert bool(questions.refusal(used, "09_leakage", folds)) == few
+
+
+@given(ROWS)
+def test_what_is_told_beforehand_is_what_chapters_refuse(used):
+    sentences = " ".join(questions.told(used))
+    for chapter in (*questions.COMPARING, "12_recording"):
+        if questions.refusal(used, chapter):
+            assert "cannot be asked" in sentences
+    assert ("No infant has two" in sentences) == (not used["infant"].duplicated().any())
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (("pain", "hunger"), "none of class neurological"),
+        (("hunger",), "none of class pain and none of class neurological"),
+        (CLASSES, "pain has 1 and hunger has 1 and neurological has 1"),
+    ],
+)
+def test_a_refusal_is_a_sentence_for_its_reader(labels, says):
+    used = pd.DataFrame({"label": labels, "infant": [f"i{n}" for n in range(len(labels))]})
+    said = questions.refusal(used, "09_leakage")
+    assert says in said
+    assert said[0].isupper()
+    assert said.endswith(".")
