@@ -27,7 +27,8 @@ classical: {n_iter: 1, models: [logistic_regression]}
 mlp: {trials: 1, search_epochs: 1, epochs: 2, patience: 1}
 crossvalidation: {repeats: 1, draws: 50, models: [logistic_regression], mlp: false}
 evaluation: {draws: 50, lottery: 2}
-leakage: {repeats: 1, permutations: 19, comparisons: 19, refits: 20, power_runs: 2, ladder_repeats: 1, models: [], draws: 50}
+leakage: {repeats: 1, permutations: 19, comparisons: 19, refits: 20, power_runs: 2,
+          ladder_repeats: 1, models: [], draws: 50}
 controls: {repeats: 1, draws: 50, shuffles: 1}
 robustness: {repeats: 1, draws: 50}
 model: {repeats: 1}

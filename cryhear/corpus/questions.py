@@ -18,10 +18,11 @@ COMPARING = (
     "09_leakage",
     "10_controls",
     "11_robustness",
+    "model",
 )
-"""Chapters that compare the three classes."""
+"""Chapters, and the model a study leaves behind, that compare the three classes."""
 
-FOLDED = ("07_crossvalidation", "09_leakage", "10_controls", "11_robustness")
+FOLDED = ("07_crossvalidation", "09_leakage", "10_controls", "11_robustness", "model")
 """Those that hold infants out fold by fold."""
 
 FOLDS = 5
@@ -36,7 +37,7 @@ def refusal(used: pd.DataFrame, chapter: str, folds: int = FOLDS) -> str:
     used : pandas.DataFrame
         ``label`` and ``infant``, one row a used recording.
     chapter : str
-        ``09_leakage``.
+        ``09_leakage``, or ``model``.
     folds : int
         How many folds it draws over infants.
     """
@@ -45,16 +46,16 @@ def refusal(used: pd.DataFrame, chapter: str, folds: int = FOLDS) -> str:
     infants = used.groupby("label")["infant"].nunique().reindex(CLASSES, fill_value=0)
     missing = [display_name(name) for name, n in infants.items() if n == 0]
     if missing:
+        compared = f"{', '.join(map(display_name, CLASSES[:-1]))} and {display_name(CLASSES[-1])}"
         return (
-            f"These recordings hold none of class {' and none of class '.join(missing)}; this chapter "
-            f"compares {', '.join(map(display_name, CLASSES[:-1]))} and {display_name(CLASSES[-1])} cries, "
-            "so it needs recordings of all three."
+            f"These recordings hold none of class {' and none of class '.join(missing)}; comparing "
+            f"{compared} cries takes recordings of all three."
         )
     few = [f"{display_name(name)} has {n}" for name, n in infants.items() if n < folds]
     if few and chapter in FOLDED:
         return (
-            f"This chapter holds infants out in {folds} turns and needs {folds} infants or more of "
-            f"each class; {' and '.join(few)}."
+            f"Infants are held out in {folds} turns, which takes {folds} infants or more of each class; "
+            f"{' and '.join(few)}."
         )
     return ""
 
@@ -76,13 +77,13 @@ def told(used: pd.DataFrame) -> list[str]:
     if missing:
         sentences.append(
             f"No class {' and no class '.join(missing)}: chapters {_numbers(COMPARING)} compare the three "
-            "classes and cannot be asked."
+            "classes and cannot be asked, and no model is trained."
         )
     few = [f"{display_name(name)} ({n})" for name, n in infants.items() if 0 < n < FOLDS]
     if few:
         sentences.append(
             f"Fewer than {FOLDS} infants of {', '.join(few)}: chapters {_numbers(FOLDED)}, which hold "
-            f"infants out in {FOLDS} folds, cannot be asked."
+            f"infants out in {FOLDS} folds, cannot be asked, and no model is trained."
         )
     if len(used) and not used["infant"].duplicated().any():
         sentences.append(
@@ -94,7 +95,7 @@ def told(used: pd.DataFrame) -> list[str]:
 
 
 def _numbers(chapters: tuple[str, ...]) -> str:
-    numbers = [int(name.split("_")[0]) for name in chapters]
+    numbers = [int(name.split("_")[0]) for name in chapters if name[0].isdigit()]
     if numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]} to {numbers[-1]}"
     return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"

@@ -20,10 +20,10 @@ from cryhear import __version__, params
 from cryhear.analysis import robustness, trials
 from cryhear.analysis.cross_validation import P_COLUMNS
 from cryhear.analysis.primary_auc import Plan
-from cryhear.corpus import splits
+from cryhear.corpus import questions, splits
 from cryhear.corpus.labels import CLASSES
 from cryhear.embedding.tables import Derived, StudySet
-from cryhear.errors import StudyError
+from cryhear.errors import NotAskedError, StudyError
 from cryhear.evaluation import bootstrap, calibration, metrics, validation
 from cryhear.files import read_json
 from cryhear.models import primary
@@ -94,11 +94,15 @@ def train(
 
     Raises
     ------
-    MissingArtefactError, CorpusError, SplitError
-        The derived tables are not there, hold no such embedding, or too few infants.
+    MissingArtefactError, CorpusError
+        The derived tables are not there, or hold no such embedding.
+    NotAskedError
+        A class is missing or has too few infants.
     """
     name = representation or study.model_representation
     data = Derived(study.derived).study_set(study.set, study.labels, name)
+    if why := questions.refusal(data.recordings, "model", FOLDS):
+        raise NotAskedError(f"No model can be trained and judged. {why}")
     rows = trials.Rows.of(data)
     folds = primary.primary_folds(
         rows.recordings, FOLDS, repeats or study.model.repeats, study.seed

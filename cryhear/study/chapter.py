@@ -46,6 +46,9 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
 }
 """Every chapter in the book's order, with the chapters whose files it reads."""
 
+READ_MODEL = ("12_recording",)
+"""Chapters that ask the model the study leaves behind."""
+
 ABSENT = "(not to be had from this study)"
 """Stands in the place of a number that a study's recordings do not allow."""
 
@@ -118,6 +121,9 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
                 f"This chapter starts from what chapter {int(earlier.split('_')[0])} finds, which could "
                 f"not be asked of this study. {refused}"
             )
+    card = folder / "model" / "card.json"
+    if chapter in READ_MODEL and card.exists() and (refused := read_json(card).get("refused")):
+        raise NotAskedError(f"This chapter asks the model that a study leaves behind. {refused}")
     run = Run(chapter, parameters, study, folder)
     _check_question(run)
     return run

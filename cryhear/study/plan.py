@@ -20,14 +20,11 @@ from cryhear import params
 from cryhear.corpus.folders import walk
 from cryhear.errors import StudyError
 from cryhear.files import existing, read_json, write_json
-from cryhear.study.chapter import CHAPTERS
+from cryhear.study.chapter import CHAPTERS, READ_MODEL
 
 PACKAGE = Path(__file__).parents[1]
 GATE = Path("data/gate")
 """The shipped cry gate and what clip-wise preparation changes: read by the model and its chapter."""
-
-READ_MODEL = ("12_recording",)
-"""Chapters that ask the model the study leaves behind."""
 
 
 @dataclass(frozen=True)

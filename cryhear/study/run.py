@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from cryhear import progress
-from cryhear.errors import MARK, CryhearError, StudyError
-from cryhear.study.plan import PACKAGE, READ_MODEL, Plan
+from cryhear.errors import MARK, CryhearError, NotAskedError, StudyError
+from cryhear.files import write_json
+from cryhear.study.chapter import READ_MODEL
+from cryhear.study.plan import PACKAGE, Plan
 
 CHECKSUM_BYTES = "200MB"
 """Files up to this size count by content, not by date: all of `data/` and a corpus' tables."""
@@ -252,7 +254,12 @@ def _model(path: Path) -> None:
     )
 
     chosen = train.study_of(path)
-    bundle.write(train.train(chosen), chosen.folder / "model")
+    folder = chosen.folder / "model"
+    try:
+        bundle.write(train.train(chosen), folder)
+    except NotAskedError as refused:
+        # The chapter that asks the model says so in its place.
+        write_json(folder / "card.json", {"refused": str(refused)})
 
 
 def main(arguments: list[str] | None = None) -> int:
