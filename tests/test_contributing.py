@@ -97,7 +97,8 @@ def test_the_files_and_names_that_the_guide_points_to_exist() -> None:
     spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", guide())
     paths = [s for s in spans if "/" in s and not re.search(r"[ {(]", s)]
     tested = re.findall(r"`pytest (\S+)`", guide())
-    assert len(paths) > 10 and len(tested) == 5
+    assert len(paths) > 10
+    assert len(tested) == 5
     assert [p for p in [*paths, *tested] if not (ROOT / p).exists()] == []
     files = [p for p in paths if p.endswith((".py", ".yml"))]
     text = "\n".join((ROOT / p).read_text(encoding="utf-8") for p in files)
