@@ -258,6 +258,13 @@ def record_original(run: Any, facts: Mapping[str, Any], implied: Mapping[str, fl
     for source, key in (("notebook", "notebook_outputs"), ("article", "abstract")):
         printed = facts[key]["cross_validation_svm_5fold"]
         run.number(f"original_cv_sd_{source}", printed["sd"], "share")
+    training = facts["notebook_outputs"]["mlp_training"]
+    run.number("original_train_accuracy", training["accuracy"], "share")
+    run.number("original_train_epoch", training["epoch"], "count")
+    for part, gap in training["gaps"].items():
+        run.number(
+            f"original_gap_{part}", gap, "points", note="training minus this part, as printed"
+        )
     for name, value in implied.items():
         run.number(f"implied_{name}", value, IMPLIED_UNITS.get(name, "share"))
 

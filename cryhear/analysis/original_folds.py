@@ -1,7 +1,7 @@
 """Cross-validation of every model by infant, and the original's own over rows beside it.
 
 The original drew its folds over embedding rows in which each training recording stood three times,
-once plain and twice as a copy that chance left unaltered half the time. `original_folds` repeats
+once plain and twice as a copy that chance often left unaltered. `original_folds` repeats
 that and then keeps recordings, and infants, whole, with nothing else changed.
 """
 

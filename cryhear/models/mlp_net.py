@@ -189,9 +189,13 @@ def _balanced(y: np.ndarray, n_classes: int) -> Tensor:
 
 def _callbacks(settings: Any) -> list[tuple[str, Callback]]:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR
+    watched = {"loss": "plain_valid_loss", "accuracy": "plain_valid_acc"}[settings.monitor]
+    stop = EarlyStopping(
+        watched, settings.patience, lower_is_better=settings.monitor == "loss", load_best=True
+    )
     return [
         ("curves", Curves()),
         ("clip", GradientNormClipping(settings.gradient_clip_norm)),
         ("schedule", LRScheduler(schedule, T_max=settings.epochs, monitor=None)),
-        ("stop", EarlyStopping("plain_valid_loss", settings.patience, load_best=True)),
+        ("stop", stop),
     ]

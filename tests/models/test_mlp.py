@@ -200,6 +200,34 @@ def test_search_draws_the_original_space(preset: str, monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(rebuilt.predict_proba(X), found.estimator.predict_proba(X))
 
 
+def test_the_preset_original_trains_as_the_original_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(mlp.SPACE, "hidden", [(8,)])
+    X, y, infants = planted(0.5, seed=1, n_infants=30)
+    trained, train = [], mlp_net.train
+
+    def spy(settings, *rest):
+        trained.append(settings)
+        return train(settings, *rest)
+
+    monkeypatch.setattr(mlp_net, "train", spy)
+    found = mlp.search_mlp(X, y, infants, preset="original", trials=2, epochs=3, seed=1)
+    fitted = found.estimator
+    assert "pca" not in fitted.preprocess_.named_steps
+    assert "standardise" in fitted.preprocess_.named_steps
+    curves = mlp.history(fitted)
+    kept = curves.loc[curves["best"], "valid_acc"].item()
+    assert kept == curves["valid_acc"].max()
+    assert [s.mixup_probability for s in trained] == [0.0, 0.0, 0.5]
+    assert {s.batch_size for s in trained} == {16}
+    # The default keeps the epoch of the lowest loss, on components, and mixes up in its search.
+    trained.clear()
+    default = mlp.search_mlp(X, y, infants, trials=1, epochs=3, seed=1).estimator
+    curves = mlp.history(default)
+    assert curves.loc[curves["best"], "valid_loss"].item() == curves["valid_loss"].min()
+    assert "pca" in default.preprocess_.named_steps
+    assert [s.mixup_probability for s in trained] == [0.5, 0.5]
+
+
 def test_errors_say_what_to_do() -> None:
     with pytest.raises(ParameterError, match="dropout"):
         mlp.make_mlp({"dropout": 1.5})
