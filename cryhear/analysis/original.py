@@ -83,10 +83,11 @@ def rederived(study: dict[str, Any]) -> dict[str, float]:
     dict of str to float
         ``majority_rate``; ``balanced_accuracy`` and ``accuracy_from_recalls`` of the notebook's MLP
         on the holdout, ``f1_from_classes``; ``gain_over_majority``; ``cv_mean``, ``cv_sd`` (of the
-        population), ``cv_sd_sample``; ``rows_per_file``, ``copy_untouched`` (probability that a copy
-        is as it was), ``identical_share``, ``cv_expected_low`` and ``cv_expected_high`` (identical rows always right, the others at the file-disjoint
-        accuracy of validation or holdout); ``holdout_se``; ``scanned_minus_found``;
-        ``train_accuracy`` implied by the gap; ``dimension_difference``; ``text_minus_notebook``.
+        population), ``cv_sd_sample``; ``rows_per_file``, ``cv_rows``, ``copy_untouched`` (probability
+        that a copy is as it was), ``identical_share``, ``cv_expected_low`` and ``cv_expected_high``
+        (identical rows always right, the others at the file-disjoint accuracy of validation or
+        holdout); ``holdout_se``; ``scanned_minus_found``; ``train_accuracy`` implied by the article's
+        gap; ``dimension_difference``; ``text_minus_notebook``.
     """
     data, holdout = study["data"], study["notebook_outputs"]["mlp"]["holdout"]
     prior, parts = shares(study), data["split_counts"]
