@@ -259,8 +259,9 @@ def record_original(run: Any, facts: Mapping[str, Any], implied: Mapping[str, fl
         printed = facts[key]["cross_validation_svm_5fold"]
         run.number(f"original_cv_sd_{source}", printed["sd"], "share")
     training = facts["notebook_outputs"]["mlp_training"]
-    run.number("original_train_accuracy", training["accuracy"], "share")
-    run.number("original_train_epoch", training["epoch"], "count")
+    for name, key in (("last", ""), ("kept", "kept_")):
+        run.number(f"original_{name}_epoch", training[f"{key}epoch"], "count")
+        run.number(f"original_train_accuracy_{name}", training[f"{key}accuracy"], "share")
     for part, gap in training["gaps"].items():
         run.number(
             f"original_gap_{part}", gap, "points", note="training minus this part, as printed"

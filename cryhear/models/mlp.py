@@ -241,8 +241,9 @@ def search_mlp(
     X, y, groups, validation
         As in :meth:`MLP.fit`; trials share one preprocessing and one validation part.
     preset : {'default', 'original'}
-        What ranks (class-weighted log loss, or accuracy), whether trials mix rows up (the original's
-        do not; its final training does), and the settings where none are given.
+        What ranks (class-weighted log loss, or accuracy), whether trials mix rows up and stop early
+        (the original's do neither; its final training does both), and the settings where none are
+        given.
     trials, epochs : int
         Trainings, and epochs of each.
     dropout : (float, float)
@@ -255,7 +256,9 @@ def search_mlp(
     drawn = candidates({**SPACE, "dropout": uniform(low, high - low)}, trials, seed)
     rows = _prepare(base, seed, X, y, groups, validation)
     scores = np.empty((trials, 1))
-    trial = {"epochs": epochs} | ({"mixup_probability": 0.0} if preset == "original" else {})
+    trial: dict[str, Any] = {"epochs": epochs}
+    if preset == "original":  # its trials mix nothing up and are not stopped
+        trial |= {"mixup_probability": 0.0, "patience": epochs}
     for i, params in enumerate(drawn):
         mlp = MLP(base.model_copy(update={**params, **trial}), seed)._train(rows)
         scores[i] = score(SCORING[preset]["mlp"], mlp.net_, *rows.valid)

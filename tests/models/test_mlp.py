@@ -218,6 +218,7 @@ def test_the_preset_original_trains_as_the_original_did(monkeypatch: pytest.Monk
     kept = curves.loc[curves["best"], "valid_acc"].item()
     assert kept == curves["valid_acc"].max()
     assert [s.mixup_probability for s in trained] == [0.0, 0.0, 0.5]
+    assert [s.patience for s in trained] == [3, 3, 15]
     assert {s.batch_size for s in trained} == {16}
     # The default keeps the epoch of the lowest loss, on components, and mixes up in its search.
     trained.clear()
