@@ -327,7 +327,7 @@ def original() -> pd.DataFrame:
     table = frame(rows, "quantity", "original", "ours").assign(
         chance=[0.8, 0.71, 0.5, 0.5, 0.5, 0.8]
     )
-    shared = ["same folds and settings"] + ["same split only"] * 5
+    shared = ["same folds and grid"] + ["same split only"] * 5
     return table.assign(
         low=table["ours"] - 0.05, high=table["ours"] + 0.05, infants=0.5, shared=shared
     )

@@ -227,7 +227,7 @@ def over_majority(table: pd.DataFrame, majority: float) -> pd.DataFrame:
     return pd.concat([rows[alike], rows[~alike]])[columns].reset_index(drop=True)
 
 
-SAME_SETTINGS, SAME_SPLIT = "same folds and settings", "same split only"
+SAME_SETTINGS, SAME_SPLIT = "same folds and grid", "same split only"
 """What a figure of ours shares with the original's in its place (`over_majority`)."""
 
 

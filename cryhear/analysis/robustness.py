@@ -32,8 +32,8 @@ STRANGE = 0.95
 CRY = "cries, held out"
 BABY = "baby cry"
 """ESC-10's own cries: no other sound."""
-SLIGHT = ("white_noise_20db", "pink_noise_20db", "gain_minus_10db", "offset_250ms")
-"""Changes a listener would hardly remark on."""
+SMALL = ("white_noise_20db", "pink_noise_20db", "gain_minus_10db", "offset_250ms")
+"""The smallest noise, loss of level and offset that are tried; 10 dB are half as loud to a listener."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,32 @@ def by_noise(table: pd.DataFrame) -> pd.DataFrame:
     return noise if len(noise) else own.head(1).assign(severity=PLAIN)
 
 
-def slight(labelled: pd.DataFrame) -> float:
-    """Smallest share that keeps its label under the changes of `SLIGHT`; 1 if none was made."""
-    own = labelled.loc[labelled["condition"].isin(SLIGHT), "value"]
-    return float(own.min()) if len(own) else 1.0
+def record_small(run: Any, labelled: pd.DataFrame) -> None:
+    """Record what the changes of `SMALL` leave of the labels: the least, whose it is, and a sentence.
+
+    ``slight``, ``slight_title``, ``conclusion_noise``. The shares of single changes that the sentence
+    quotes are recorded before, or said to be absent here.
+    """
+    own = labelled[labelled["condition"].isin(SMALL)]
+    run.absent("same_gain_minus_10db", "same_offset_250ms")
+    if own.empty:
+        says = "No noise, other level or offset was tried here: the derived data hold no altered versions."
+        run.absent("slight", "slight_title")
+        run.number("conclusion_noise", says, "text")
+        return
+    least = own.loc[own["value"].idxmin()]
+    note = "lowest of the small changes"
+    run.number("slight", float(least["value"]), "share", n=int(least["n"]), note=note)
+    run.number("slight_title", least["title"], "text")
+    run.conclude(
+        "conclusion_noise", least["value"] >= 0.9,
+        "Noise 20 dB below the cry, 10 dB less level or a start a quarter of a second later leave at least "
+        "{num}`robustness.slight` of the labels as they were.",
+        "Small changes change the answer: {num}`robustness.slight_title` leaves {num}`robustness.slight` of "
+        "the labels as they were, a level 10 dB lower {num}`robustness.same_gain_minus_10db`, a start a "
+        "quarter of a second later {num}`robustness.same_offset_250ms`.",
+        of=["slight"], beside=["slight_title", "same_gain_minus_10db", "same_offset_250ms"],
+    )  # fmt: skip
 
 
 def agreement_by_chance(rows: Rows, folds: list[Fold]) -> float:

@@ -187,7 +187,7 @@ def _record_gate(run: Any, card: dict[str, Any]) -> None:
 
 def _record_clipwise(run: Any, found: dict[str, Any]) -> None:
     if not found:
-        run.absent("same_label", "auc_whole", "auc_clipwise", "unlike")
+        run.absent("same_label", "auc_whole", "auc_clipwise", "unlike", "conclusion_loud")
         return
     n = found["recordings"]
     run.number("same_label", found["same_label"], "share", n=n)
@@ -195,3 +195,14 @@ def _record_clipwise(run: Any, found: dict[str, Any]) -> None:
     for how in ("auc_whole", "auc_clipwise"):
         own = found[how]
         run.number(how, own["value"], "score", low=own["low"], high=own["high"], n=n)
+    low, high = (found["auc_whole"][end] for end in ("low", "high"))
+    run.conclude(
+        "conclusion_loud", low <= run.ledger.numbers["auc"]["value"] <= high,
+        "On the {num}`recording.auc_whole n` recordings that have a clip loud enough, prepared whole, it "
+        "scores {num}`recording.auc_whole ci`: the {num}`recording.auc` of all {num}`recording.auc n` at the "
+        "head of this page lies within that interval.",
+        "On the {num}`recording.auc_whole n` recordings that have a clip loud enough, prepared whole, it "
+        "scores {num}`recording.auc_whole ci`, which does not hold the {num}`recording.auc` of all "
+        "{num}`recording.auc n` at the head of this page: which recordings are scored matters.",
+        of=["auc", "auc_whole"],
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from test_leakage import rows
 
 from cryhear.analysis import controls, robustness
 from cryhear.errors import MissingArtefactError
+from cryhear.study.ledger import Ledger
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,45 @@ def made():
     )
 
 
+def small(labelled):
+    """The ledger after `record_small`; the shares it quotes are recorded first, as the chapter does."""
+    ledger = Ledger("11_robustness")
+    for row in labelled.to_dict("records"):
+        ledger.number(f"same_{row['condition']}", row["value"], "share", n=row["n"])
+
+    def absent(*keys):
+        for key in (k for k in keys if k not in ledger.numbers):
+            ledger.number(key, "not measured here", "text")
+
+    run = SimpleNamespace(
+        number=ledger.number, conclude=ledger.conclude, absent=absent, ledger=ledger
+    )
+    robustness.record_small(run, labelled)
+    return ledger
+
+
+def test_a_small_change_is_named_with_what_it_leaves():
+    names = ["white_noise_20db", "gain_minus_10db", "offset_250ms", "white_noise_0db"]
+    labelled = pd.DataFrame({"condition": names, "title": ["white noise, 20 dB SNR", "b", "c", "d"],
+                             "value": [0.77, 0.93, 0.86, 0.3], "n": 900})  # fmt: skip
+    numbers = small(labelled).numbers
+    assert numbers["slight"]["value"] == 0.77
+    assert numbers["slight_title"]["value"] == "white noise, 20 dB SNR"
+    assert not numbers["conclusion_noise"]["holds"]
+    assert "robustness.slight_title" in numbers["conclusion_noise"]["value"]
+    steady = small(labelled.assign(value=0.95)).numbers["conclusion_noise"]
+    assert steady["holds"]
+    assert "at least" in steady["value"]
+
+
+def test_without_altered_versions_nothing_is_said_of_noise():
+    labelled = pd.DataFrame({"condition": ["plain"], "title": ["plain"], "value": [1.0], "n": [9]})
+    numbers = small(labelled).numbers
+    assert "holds" not in numbers["conclusion_noise"]
+    assert "slight" in numbers
+    assert numbers["slight"]["unit"] == "text"
+
+
 def test_models_are_those_of_the_primary_procedure(made):
     from cryhear.analysis import primary_auc
 
@@ -53,7 +93,9 @@ def test_an_unchanged_recording_keeps_everything_and_noise_does_not(made):
     assert abs(wide.loc["white_noise_0db", "similarity"]) < 0.2
     assert (table["low"] <= table["value"] + 1e-9).all()
     labelled = table[table["measure"] == "same label"]
-    assert robustness.slight(labelled) == 1.0
+    ledger = small(labelled)
+    assert ledger.numbers["slight"]["value"] == 1.0
+    assert ledger.numbers["conclusion_noise"]["holds"]
     assert set(robustness.changed(table, "moved")["condition"]) == {
         "gain_minus_10db",
         "white_noise_0db",

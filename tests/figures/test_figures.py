@@ -200,9 +200,9 @@ def test_rows_of_different_quantities_have_a_chance_each(case: str, label: str) 
 def test_only_rows_that_share_the_settings_are_filled() -> None:
     axes = draw("beside_original").axes[0]
     ours = {c.get_label(): c.lines[0] for c in axes.containers}
-    assert set(ours) == {"this study, same split only", "this study, same folds and settings"}
+    assert set(ours) == {"this study, same split only", "this study, same folds and grid"}
     one, others = (
-        ours[f"this study, {what}"] for what in ("same folds and settings", "same split only")
+        ours[f"this study, {what}"] for what in ("same folds and grid", "same split only")
     )
     assert [len(line.get_xdata()) for line in (one, others)] == [1, 5]
     assert [line.get_markerfacecolor() for line in (one, others)] == [figures.style.INK, "white"]

@@ -14,6 +14,7 @@ from cryhear.errors import AudioError, MissingArtefactError
 from cryhear.files import write_json
 from cryhear.prediction import bundle, decide, gate, predict, tryout
 from cryhear.study import chapter
+from cryhear.study.ledger import Ledger
 
 HOSTILE = (
     '<img src=x onerror=alert(1)>.wav', "$\\mathrm{x}$.wav", "{num}`leakage.auc`.wav", "a\nb.wav",
@@ -130,3 +131,14 @@ def test_a_run_without_a_model_says_how_to_make_one(tmp_path, judge):
         tryout.judge_of(tmp_path)
     bundle.write(judge.bundle, tmp_path / "model")
     assert tryout.judge_of(tmp_path).gate.name == "logmel"
+
+
+@pytest.mark.parametrize(("whole", "holds"), [((0.42, 0.53), True), ((0.42, 0.50), False)])
+def test_scores_of_all_and_of_the_loud_recordings_are_held_side_by_side(whole, holds):
+    ledger = Ledger("12_recording")
+    run = SimpleNamespace(number=ledger.number, conclude=ledger.conclude, ledger=ledger)
+    ledger.number("auc", 0.51, "score", n=927)
+    own = {"value": 0.48, "low": whole[0], "high": whole[1]}
+    found = {"recordings": 853, "same_label": 0.9, "unlike": 0.05}
+    tryout._record_clipwise(run, found | {"auc_whole": own, "auc_clipwise": own})
+    assert ledger.numbers["conclusion_loud"]["holds"] is holds
