@@ -179,7 +179,7 @@ def test_cells_are_short(path):
 
 @each
 def test_notebooks_import_only_the_library_and_tables(path):
-    allowed = {"cryhear", "math", "numpy", "pandas", "IPython"}
+    allowed = {"cryhear", "math", "numpy", "pandas", "scipy", "IPython"}
     for source in _code(path):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Import):

@@ -15,7 +15,6 @@ _MODULES = (
     "audio",
     "embedding",
     "models",
-    "calibration",
     "leakage",
     "sensitivity",
     "prediction",
@@ -23,7 +22,7 @@ _MODULES = (
 
 
 def __getattr__(name: str) -> Any:
-    if name in (*_MODULES, "style", "plots", "words"):
+    if name in (*_MODULES, "style", "words"):
         return import_module(f"cryhear.figures.{name}")
     drawn = _drawn()
     if name in drawn:

@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
 from cryhear.errors import EvaluationError
-from cryhear.figures.plots import band_line
 from cryhear.figures.style import (
     CHANCE,
     INK,
+    PLAIN,
     SERIES,
+    band_line,
+    boxes,
     chance_line,
     drawn,
     groups_of,
@@ -168,15 +170,7 @@ def augmentation_distance(table: pd.DataFrame) -> Figure:
     """
     kinds = groups_of(table, "kind")
     figure, axes = new(height=1.2 + 0.42 * len(kinds))
-    groups = [table.loc[table["kind"] == kind, "distance"].to_numpy(float) for kind in kinds]
-    axes.boxplot(
-        groups, orientation="horizontal", widths=0.6, patch_artist=True,
-        boxprops={"facecolor": "#C9C9C9"}, medianprops={"color": INK, "linewidth": 2},
-        flierprops={"marker": ".", "markersize": 3, "alpha": 0.5},
-    )  # fmt: skip
-    names = [f"{display_name(k)} ({len(g):,})" for k, g in zip(kinds, groups, strict=True)]
-    axes.set_yticks(range(1, len(kinds) + 1), names)
-    axes.invert_yaxis()
+    boxes(axes, table, "distance", "kind", [PLAIN] * len(kinds))
     axes.set_xlabel("Cosine distance to the plain copy")
     return figure
 
@@ -304,23 +298,15 @@ def measurement(table: pd.DataFrame, column: str, by: str = "label") -> Figure:
     """
     require(table, (column, by), "measurement")
     groups = groups_of(table, by)
+    styles = [style_of(group, groups) for group in groups]
     values = [table.loc[table[by] == group, column].dropna().to_numpy(float) for group in groups]
     height, ratios = 3.2 + 0.3 * len(groups), [2, 0.35 + 0.38 * len(groups)]
     figure, (above, below) = new(2, 1, height=height, sharex=True, height_ratios=ratios)
     edges = np.histogram_bin_edges(np.concatenate(values), bins=30)
-    for place, (group, one) in enumerate(zip(groups, values, strict=True)):
-        style = style_of(group, groups)
+    for style, one in zip(styles, values, strict=True):
         above.hist(one, edges, histtype="step", color=style["color"], linestyle=style["linestyle"],
                    linewidth=1.6, weights=np.full(len(one), 1 / max(len(one), 1)))  # fmt: skip
-        box = below.boxplot(
-            [one], positions=[place], orientation="horizontal", widths=0.6, patch_artist=True,
-            flierprops={"markersize": 3, "marker": ".", "alpha": 0.5},
-            medianprops={"color": INK, "linewidth": 2}, manage_ticks=False,
-        )  # fmt: skip
-        box["boxes"][0].set(facecolor=style["color"], hatch=style["hatch"], alpha=0.75)
+    boxes(below, table, column, by, styles)
     above.set_ylabel("Share of the\ngroup's recordings")
-    names = [f"{display_name(group)} ({len(v):,})" for group, v in zip(groups, values, strict=True)]
-    below.set_yticks(range(len(groups)), names)
-    below.set_ylim(len(groups) - 0.5, -0.5)
     below.set_xlabel(MEASURES[column])
     return figure

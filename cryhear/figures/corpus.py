@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
-from cryhear.figures.plots import bars
 from cryhear.figures.style import (
     INK,
+    bars,
     drawn,
     errors,
     fill,

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
 from cryhear.figures.corpus import AGE_BANDS
-from cryhear.figures.plots import chance_marks
 from cryhear.figures.style import (
     CHANCE,
     INK,
     SERIES,
     UNLABELLED,
     chance_line,
+    chance_marks,
     class_handles,
     drawn,
     groups_of,

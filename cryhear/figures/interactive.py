@@ -7,7 +7,9 @@ treated as hostile: escaped in the markup and in the data the script reads.
 
 from __future__ import annotations
 
+import hashlib
 import html
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +18,7 @@ import pandas as pd
 
 from cryhear.corpus.labels import CLASSES
 from cryhear.errors import EvaluationError
-from cryhear.figures.widget import element_id, widget
+from cryhear.figures.style import CLASS_STYLE, SERIES
 
 WIDTH, HEIGHT, MARGIN = 640, 460, 14
 """Size of the drawing and its margin, in SVG units; it scales to the page's width."""
@@ -27,11 +29,9 @@ LARGEST = 8
 MAXIMUM = 5_000
 """Points drawn at most: beyond, a page grows heavy and a static image says more."""
 
-CLASS_LOOK = {"pain": ("#D55E00", 0), "hunger": ("#0072B2", 1), "neurological": ("#009E73", 2)}
-LOOKS = (
-    ("#333333", 0), ("#B85C9E", 3), ("#D99A00", 4), ("#4FA3D9", 1), ("#7A68C7", 2), ("#8A6D3B", 0),
-    ("#A03030", 3), ("#5F8F2F", 4),
-)  # fmt: skip
+CLASS_LOOK = {name: (style["color"], i) for i, (name, style) in enumerate(CLASS_STYLE.items())}
+COLOURS = (*(style["color"] for style in SERIES), "#A03030", "#5F8F2F")
+LOOKS = tuple(zip(COLOURS, (0, 3, 4, 1, 2, 0, 3, 4), strict=True))
 GREY = ("#9A9A9A", 5)
 SHAPES = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M-3.5-3.5h7v7h-7z", "M0-4.5L4.4 3.5H-4.4z",
@@ -95,7 +95,8 @@ def scatter(
         "groups": [groups[c] for c in colour_by],
         "codes": ["".join(f"{code:x}" for code in codes[c]) for c in colour_by],
     }
-    key = element_id("map", title, repr(data), repr(places.tolist()), *texts)
+    content = json.dumps([title, repr(data), repr(places.tolist()), *texts])
+    key = "map" + hashlib.sha256(content.encode()).hexdigest()[:10]  # equal content, equal page
     first = colour_by[0]
     marks = "".join(
         f'<use href="#{key}s{groups[first][code][2]}" x="{px:g}" y="{py:g}" fill="{groups[first][code][1]}">'
@@ -181,15 +182,29 @@ def _page(
         f'<g class="points" fill-opacity=".75">{marks}</g></svg>'
         f'<ul>{items}</ul><p aria-live="polite">{_safe(title)}</p>'
     )
-    return widget("crymap", key, body, data, STYLE, SCRIPT)
+    # A closing tag inside the data would end the script element; JSON reads the escapes as the same text.
+    payload = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    for character in "<>&":
+        payload = payload.replace(character, f"\\u{ord(character):04x}")
+    return (
+        f'<figure class="crymap" id="{key}"><style>\n{STYLE.replace("KEY", key)}\n</style>'
+        f'{body}<script type="application/json">{payload}</script>'
+        f"<script>{SCRIPT.replace('KEY', key)}</script></figure>"
+    )
 
 
-STYLE = """#KEY{max-width:50em}#KEY .plot{width:100%;height:auto;touch-action:pan-y}
+STYLE = """#KEY{background:#fff;color:#222;padding:.6em;margin:1em 0;font:15px/1.4 sans-serif}
+#KEY :is(p,label){color:#222}#KEY p{margin:.3em 0}
+#KEY select{font:inherit;color:#222;background:#fff}#KEY [hidden]{display:none}
+#KEY :focus-visible{outline:2px solid #0072B2;outline-offset:2px}
+#KEY{max-width:50em}#KEY .plot{width:100%;height:auto;touch-action:pan-y}
 #KEY .plot text{font-size:15px;fill:#222}#KEY ul{list-style:none;margin:.3em 0;padding:0}
 #KEY li{display:inline-block;margin:0 1em 0 0}#KEY li svg{width:.9em;height:.9em;margin-right:.3em}
 #KEY p{min-height:2.8em}#KEY use.on{stroke:#000;stroke-width:2;fill-opacity:1}"""
 
 SCRIPT = """
+(function(root){if(!root||root.dataset.ready)return;root.dataset.ready=1;
+var data=JSON.parse(root.querySelector('script[type="application/json"]').textContent);
 var svg=root.querySelector('.plot'),info=root.querySelector('p'),list=root.querySelector('ul');
 var pick=root.querySelector('select'),start=info.textContent,at=-1,NS=svg.namespaceURI;
 var marks=[].slice.call(root.querySelectorAll('.points use'));
@@ -220,4 +235,5 @@ var b=(p.x-c.x)*s[1]-(p.y-c.y)*s[0];return at>=0&&(a<=0||Math.abs(b)>2*a)?1e9:a*
 if(i>=0)show(i);});
 pick.addEventListener('change',function(){colour(+pick.value);});
 pick.parentNode.hidden=pick.options.length<2;
+})(document.getElementById('KEY'));
 """.replace("WIDE", str(WIDTH)).replace("HIGH", str(HEIGHT))

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cryhear.figures.plots import forest, forest_height
 from cryhear.figures.style import (
     ACCENT,
     INK,
@@ -14,6 +13,8 @@ from cryhear.figures.style import (
     chance_line,
     drawn,
     errors,
+    forest,
+    forest_height,
     legend,
     marks,
     new,

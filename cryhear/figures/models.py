@@ -1,27 +1,39 @@
-"""Figures of scores: model comparison, search, training, ROC and precision-recall, bars."""
+"""Figures of models: comparison, search, training, curves, bars, calibration, mistakes, folds and splits."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from cryhear.corpus.labels import display_name
-from cryhear.figures.plots import band_line, bars, chance_marks, forest, forest_height
 from cryhear.figures.style import (
     ACCENT,
     CHANCE,
     CHANCE_DASHES,
     INK,
     SERIES,
+    band_line,
+    bars,
     chance_line,
+    chance_marks,
     drawn,
+    errors,
+    forest,
+    forest_height,
     groups_of,
+    handles_below,
     legend,
+    marks,
+    matrix,
     new,
     parts_of,
     style_of,
 )
+
+OUTERMOST = 0.03
+"""Share of a map's points, on each side, that are moved to its edge."""
 
 
 @drawn("model", "value")
@@ -259,4 +271,212 @@ def summary_bars(table: pd.DataFrame) -> Figure:
     bars(axes, table, "metric", "part", chance_label="always naming the commonest class")
     axes.set(ylabel="Score", ylim=(0, 1))
     legend(figure)
+    return figure
+
+
+@drawn("predicted", "observed", "n")
+def reliability(table: pd.DataFrame, series: str) -> Figure:
+    """Observed frequency against predicted probability, with how many predictions each bin holds.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row a bin (`cryhear.evaluation.calibration.reliability`): ``predicted`` (mean), ``observed``
+        (frequency), ``n``; optionally ``low``, ``high`` (interval of the frequency) and
+        the column named by `series`.
+    series : str
+        ``label``, or raw against calibrated.
+    """
+    figure, (above, below) = new(2, 1, height=4.8, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2,
+               label="perfect calibration")  # fmt: skip
+    for label, part, style in parts_of(table, series):
+        rows = part.sort_values("predicted")
+        interval = errors(rows.rename(columns={"observed": "value"}))
+        above.errorbar(rows["predicted"], rows["observed"], yerr=interval, capsize=2, label=label,
+                       **marks(style))  # fmt: skip
+        below.plot(rows["predicted"], rows["n"], **marks(style))
+    above.set(ylabel="Observed frequency", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    below.set(xlabel="Predicted probability", ylabel="Predictions\nin the bin")
+    below.set_ylim(0, 1.25 * table["n"].max())
+    figure.align_ylabels()
+    legend(figure)
+    return figure
+
+
+@drawn("label", "correct", "confidence")
+def confidence(table: pd.DataFrame) -> Figure:
+    """How sure right and wrong predictions were, a panel for each true class.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row a recording: ``label`` (true class), ``correct`` (bool), ``confidence`` (largest
+        probability, 0 to 1).
+    """
+    labels = groups_of(table, "label")
+    figure, grid = new(len(labels), 1, height=0.8 + 1.3 * len(labels), sharex=True, squeeze=False)
+    edges = np.linspace(1 / 3, 1, 21)
+    for axes, label in zip(grid.flat, labels, strict=True):
+        rows, style = table[table["label"] == label], style_of(label)
+        right, wrong = (rows.loc[rows["correct"] == one, "confidence"] for one in (True, False))
+        right_bars, wrong_bars = axes.hist([right, wrong], edges, stacked=True, linewidth=0)[2]
+        for box in right_bars:
+            box.set(facecolor=style["color"])
+        for box in wrong_bars:
+            box.set(facecolor="#BDBDBD", hatch="xxx")
+        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.set_title(
+            f"{display_name(label)}: {len(right):,} right, {len(wrong):,} wrong", loc="left"
+        )
+    handles = [Patch(facecolor="#4D4D4D"), Patch(facecolor="#BDBDBD", hatch="xxx")]
+    handles_below(figure, handles, ["right (class colour)", "wrong, stacked on it"])
+    grid[-1, 0].set(xlabel="Probability of the predicted class", xlim=(1 / 3 - 0.01, 1.01))
+    figure.supylabel("Recordings", fontsize=10)
+    return figure
+
+
+@drawn("model", "part", "value")
+def train_holdout_gap(table: pd.DataFrame) -> Figure:
+    """Each model's score on what it was fitted on and on the holdout, joined by a line.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``model``, ``part`` (two values, such as 'train' and 'holdout'), ``value``.
+    """
+    models, parts = groups_of(table, "model"), groups_of(table, "part")
+    figure, axes = new(height=1.4 + 0.35 * len(models))
+    spans = table.groupby("model", observed=True)["value"].agg(["min", "max"]).loc[models]
+    axes.hlines(range(len(models)), spans["min"], spans["max"], color="#B0B0B0", linewidth=2)
+    for part in parts:
+        rows, style = table[table["part"] == part], style_of(part, parts)
+        at = [models.index(m) for m in rows["model"]]
+        axes.plot(rows["value"], at, **marks(style, ""), markersize=7, label=display_name(part))
+    chance_line(axes, 1 / 3, "x")
+    axes.set_yticks(range(len(models)), map(display_name, models))
+    axes.set_ylim(len(models) - 0.5, -0.5)
+    axes.set_xlabel("Balanced accuracy")
+    legend(figure)
+    return figure
+
+
+@drawn("group", "fold", "value")
+def fold_scores(table: pd.DataFrame, means: pd.DataFrame) -> Figure:
+    """Balanced accuracy of every fold of every repeat, with the mean and its interval beneath.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``group`` (model, representation or protocol), ``fold``, ``value``, optionally ``repeat``.
+    means : pandas.DataFrame
+        ``group``, ``value``, optionally ``low``, ``high``.
+    """
+    groups = groups_of(table, "group")
+    figure, axes = new(height=1.5 + 0.55 * len(groups))
+    for place, group in enumerate(groups):
+        values = table.loc[table["group"] == group, "value"].to_numpy(float)
+        spread = (np.arange(len(values)) * 0.618 % 1 - 0.5) * 0.34 - 0.12
+        axes.plot(values, place + spread, color="#7A7A7A", marker="o", linestyle="", alpha=0.5,
+                  markersize=4, label="one fold")  # fmt: skip
+    at = [groups.index(group) + 0.26 for group in means["group"]]
+    axes.errorbar(means["value"], at, xerr=errors(means), color=ACCENT, marker="D", linestyle="",
+                  capsize=3, label="mean and interval")  # fmt: skip
+    chance_line(axes, 1 / 3, "x")
+    names = [f"{display_name(g)} ({int((table['group'] == g).sum())})" for g in groups]
+    axes.set_yticks(range(len(groups)), names)
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.set_xlabel("Balanced accuracy")
+    legend(figure)
+    return figure
+
+
+@drawn("unit", "value")
+def split_lottery(table: pd.DataFrame, own: dict[str, float]) -> Figure:
+    """Holdout AUC over many random splits, as histograms: what the luck of the draw is worth.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``value``, a row a split; ``unit`` ('file', 'infant'): a panel each.
+    own : dict
+        Unit to the value on this run's own split, marked in that unit's panel.
+    """
+    units = groups_of(table, "unit")
+    figure, grid = new(len(units), 1, height=1.0 + 1.9 * len(units), sharex=True, squeeze=False)
+    edges = np.histogram_bin_edges(table["value"].to_numpy(float), bins=24)
+    for axes, unit in zip(grid.flat, units, strict=True):
+        values = table.loc[table["unit"] == unit, "value"]
+        axes.hist(values, edges, color="#B0B0B0", edgecolor="white")
+        chance_line(axes, 0.5, "x")
+        if unit in own:
+            axes.axvline(own[unit], color=ACCENT, linewidth=2, label="on the split shown here")
+        axes.set(ylabel="Splits", title=f"dealt by {display_name(unit)} (n = {len(values)})")
+    grid[-1, 0].set_xlabel("Holdout macro AUC")
+    legend(figure)
+    return figure
+
+
+@drawn("true", "predicted", "n", "share")
+def confusion(table: pd.DataFrame, panel: str) -> Figure:
+    """Confusion matrices: counts, and the share of each true class, on one scale of share.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``true``, ``predicted`` (classes), ``n`` (a count, or its mean over repeats), ``share`` (of the
+        true class, 0 to 1), `panel`.
+    panel : str
+        Column whose groups get a panel each: ``part``, ``model``.
+    """
+    panels = groups_of(table, panel)
+    figure, grid = new(len(panels), 1, height=0.7 + 2.3 * len(panels), squeeze=False)
+    labels = groups_of(table, "true")
+    for axes, one in zip(grid.flat, panels, strict=True):
+        cells = table[table[panel] == one].set_index(["true", "predicted"])
+        share, n = (
+            cells[what].unstack().reindex(index=labels, columns=labels).to_numpy(float)
+            for what in ("share", "n")
+        )
+        texts = [
+            "none" if np.isnan(value) else f"{count:,.{int(count % 1 > 0)}f}\n{value:.0%}"
+            for value, count in zip(share.flat, n.flat, strict=True)
+        ]
+        cells_drawn = matrix(axes, share, texts, [display_name(label) for label in labels])
+        axes.set(ylabel="True class", title=f"{display_name(one)} (n = {n.sum():,.0f})")
+    grid[-1, 0].set_xlabel("Predicted class")
+    figure.colorbar(cells_drawn, ax=list(grid.flat), label="Share of the true class", aspect=30)
+    return figure
+
+
+@drawn("x", "y", "label", "correct")
+def right_and_wrong(table: pd.DataFrame, axis_names: tuple[str, str] = ("PC 1", "PC 2")) -> Figure:
+    """Map of scored recordings, right ones hollow and wrong ones filled, a panel for each class.
+
+    The outermost recordings on each side are drawn at the map's edge, so that a few far ones do not
+    press all others into a corner.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``x``, ``y``, ``label`` (true class), ``correct`` (bool).
+    """
+    panels = groups_of(table, "label")
+    ends = table[["x", "y"]].quantile([OUTERMOST, 1 - OUTERMOST])
+    table = table.assign(**{axis: table[axis].clip(*ends[axis]) for axis in ("x", "y")})
+    figure, grid = new(1, len(panels), height=3.2, sharex=True, sharey=True, squeeze=False)
+    for axes, one in zip(grid.flat, panels, strict=True):
+        axes.scatter(table["x"], table["y"], s=6, color="#DDDDDD", linewidths=0)
+        rows = table[table["label"] == one]
+        style = style_of(one, panels)
+        for correct, face in ((True, "none"), (False, style["color"])):
+            part = rows[rows["correct"] == correct]
+            axes.scatter(part["x"], part["y"], s=20, facecolors=face, edgecolors=style["color"],
+                         marker=style["marker"], linewidths=0.9, alpha=0.85)  # fmt: skip
+        axes.set_title(f"{display_name(one)}\n{int((~rows['correct']).sum())} of {len(rows)} wrong")
+        axes.set(xticks=[], yticks=[])
+    figure.supxlabel(
+        f"{axis_names[0]}  (hollow: right, filled: wrong, grey: other classes)", fontsize=10
+    )
+    figure.supylabel(axis_names[1], fontsize=10)
     return figure

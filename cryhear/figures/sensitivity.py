@@ -7,13 +7,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
-from cryhear.figures.plots import chance_marks, forest, forest_height
 from cryhear.figures.style import (
     ACCENT,
     INK,
+    PLAIN,
+    boxes,
     chance_line,
+    chance_marks,
     drawn,
     errors,
+    forest,
+    forest_height,
     groups_of,
     legend,
     marks,
@@ -137,18 +141,11 @@ def out_of_distribution(table: pd.DataFrame, threshold: float, x_label: str) -> 
         What the score is.
     """
     sources = groups_of(table, "source")
-    values = [table.loc[table["source"] == source, "score"].to_numpy(float) for source in sources]
     figure, axes = new(height=1.3 + 0.34 * len(sources))
-    boxes = axes.boxplot(values, orientation="horizontal", widths=0.6, patch_artist=True,
-                         medianprops={"color": INK, "linewidth": 2},
-                         flierprops={"marker": ".", "markersize": 3, "alpha": 0.5})  # fmt: skip
-    for box, source in zip(boxes["boxes"], sources, strict=True):
-        cry = "cries" in str(source)
-        box.set(facecolor=ACCENT if cry else "#CFCFCF", hatch="" if cry else "///", alpha=0.8)
+    cries = {"color": ACCENT, "hatch": ""}
+    styles = [cries if "cries" in str(source) else PLAIN | {"hatch": "///"} for source in sources]
+    boxes(axes, table, "score", "source", styles)
     chance_line(axes, threshold, "x", "threshold")
-    names = [f"{display_name(s)} ({len(v)})" for s, v in zip(sources, values, strict=True)]
-    axes.set_yticks(range(1, len(sources) + 1), names)
-    axes.invert_yaxis()
     axes.set_xlabel(x_label)
     legend(figure)
     return figure

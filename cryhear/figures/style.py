@@ -1,4 +1,4 @@
-"""What every figure shares: class styles, checked input, chance lines, intervals, legends, equal bytes.
+"""What every figure shares: styles, checked input, chance, intervals, kinds of plot, legends, equal bytes.
 
 Figures are `matplotlib.figure.Figure` objects made without pyplot, so drawing touches no global
 state. They are white in both of the book's themes, 6.4 inches wide, and told apart in grey by marker,
@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from cryhear.corpus.labels import CLASSES, display_name
@@ -44,6 +45,9 @@ Hatches are lines: a hatch of dots is 150 kB in an SVG.
 UNLABELLED = {"color": "#999999", "marker": ".", "linestyle": ":", "hatch": "xxx"}
 """Style of whatever is no class: unlabelled recordings, infants with too few, unknown platforms."""
 
+PLAIN = {"color": "#C9C9C9", "hatch": ""}
+"""Style of boxes and bars that are told apart by their names alone."""
+
 SERIES: tuple[dict[str, str], ...] = (
     {"color": "#333333", "marker": "o", "linestyle": "-", "hatch": ""},
     {"color": "#B85C9E", "marker": "D", "linestyle": "--", "hatch": "///"},
@@ -53,6 +57,15 @@ SERIES: tuple[dict[str, str], ...] = (
     {"color": "#8A6D3B", "marker": "<", "linestyle": (0, (1, 1)), "hatch": "+++"},  # type: ignore[dict-item]
 )
 """Styles of anything but a class (models, parts, platforms); no colour of a class among them."""
+
+REPRESENTATIONS: dict[str, str] = {
+    "yamnet": SERIES[1]["color"],
+    "egemaps": SERIES[2]["color"],
+    "logmel": SERIES[3]["color"],
+    "hear": SERIES[4]["color"],
+    "hear-pytorch": SERIES[5]["color"],
+}
+"""A representation's colour, the same in every figure, whatever stands beside it."""
 
 PARTS = ("train", "validation", "test", "holdout", "all")
 """Parts of the four-way split in the order they are drawn."""
@@ -189,11 +202,34 @@ def fill(style: dict[str, Any]) -> dict[str, Any]:
 
 
 def style_of(group: Any, groups: Sequence[Any] = ()) -> dict[str, Any]:
-    """Style of a class by its name, of anything else by its place among `groups`."""
+    """Style of a class by its name, of anything else by its place among `groups`.
+
+    A group named after a representation, as in 'file: YAMNet', has the representation's colour; the
+    others share the colours that are left.
+    """
     if group in CLASS_STYLE:
         return dict(CLASS_STYLE[group])
     others = [other for other in groups if other not in CLASS_STYLE and other not in ("", "other")]
-    return dict(SERIES[others.index(group) % len(SERIES)] if group in others else UNLABELLED)
+    if group not in others:
+        return dict(UNLABELLED)
+    style = dict(SERIES[others.index(group) % len(SERIES)])
+    owned = {other: color for other in others if (color := representation_colour(other))}
+    left = [s["color"] for s in SERIES if s["color"] not in owned.values()]
+    rest = [other for other in others if other not in owned]
+    return style | {"color": owned.get(group) or left[rest.index(group) % len(left)]}
+
+
+def representation_colour(group: Any) -> str | None:
+    """Colour of the representation that a group is or names, else None.
+
+    >>> representation_colour("yamnet") == representation_colour("YAMNet, MLP (uploads)") != None
+    True
+    """
+    # 'HeAR (PyTorch)' before 'HeAR', which is part of it.
+    for name in sorted(REPRESENTATIONS, key=len, reverse=True):
+        if group == name or re.search(rf"(?<!\w){re.escape(display_name(name))}(?!\w)", str(group)):
+            return REPRESENTATIONS[name]
+    return None
 
 
 def groups_of(table: pd.DataFrame, column: str) -> list[Any]:
@@ -285,3 +321,123 @@ def class_handles(
         else:
             made.append(Line2D([], [], **marks(style, "")))
     return made, [display_name(group) for group in groups]
+
+
+def forest(
+    axes: Axes,
+    table: pd.DataFrame,
+    rows: str,
+    series: str | None = None,
+    chance: float | None = None,
+    chance_label: str = "chance",
+) -> None:
+    """Horizontal dots with intervals, a line for each of `rows`, side by side for each of `series`.
+
+    `table` has ``value`` and may have ``low`` and ``high``, its own ``chance`` for each row (in the
+    legend as `chance_label`), and a ``note`` that stands in the place of a missing value.
+    """
+    names, kinds = groups_of(table, rows), parts_of(table, series)
+    beside = {name: int(n) for name, n in table[rows].value_counts().items()}
+    drawn_already = dict.fromkeys(names, 0)
+    for label, part, style in kinds:
+        y = []
+        for name in part[rows]:  # a row with one dot has it on its line
+            shift = drawn_already[name] - (beside[name] - 1) / 2
+            y.append(names.index(name) + shift * 0.7 / max(len(kinds), 2))
+            drawn_already[name] += 1
+        look = {**marks(style, ""), "capsize": 2.5, "zorder": 3}
+        axes.errorbar(part["value"], y, xerr=errors(part), label=label, **look)
+    for name, one in table[table["value"].isna()].groupby(rows, sort=False, observed=True):
+        note = one["note"].iloc[0] if "note" in one else "not run"
+        axes.text(0.02, names.index(name), note, transform=axes.get_yaxis_transform(),
+                  va="center", style="italic", color=CHANCE, fontsize=9,
+                  bbox={"facecolor": "white", "linewidth": 0, "pad": 1})  # fmt: skip
+    if "chance" in table.columns:
+        places = [names.index(name) for name in table[rows]]
+        chance_marks(axes, places, table["chance"], 0.38, "x", chance_label)
+    chance_line(axes, chance, "x")
+    axes.set_yticks(range(len(names)), [display_name(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.hlines(np.arange(1, len(names)) - 0.5, 0, 1, transform=axes.get_yaxis_transform(),
+                color="#E6E6E6", linewidth=0.8, zorder=0)  # fmt: skip
+
+
+def forest_height(table: pd.DataFrame, rows: str, series: str | None = None) -> float:
+    """Height in inches that gives every line of `forest` room."""
+    each = 0.3 + (0.13 * (table[series].nunique() - 1) if series else 0)
+    return float(np.clip(1.3 + each * table[rows].nunique(), 2.2, 12.0))
+
+
+def chance_marks(
+    axes: Axes, at: Any, values: Any, half: float, across: str = "y", label: str = "chance"
+) -> None:
+    """A short dashed line for each mark, at the score that knowing nothing would reach there.
+
+    Quantities of one figure seldom share that score (one half for an AUC, one third for a balanced
+    accuracy of three classes), so one line through all of them would be wrong for most.
+    """
+    draw = axes.hlines if across == "y" else axes.vlines
+    at = np.asarray(at, dtype=float)
+    draw(
+        values, at - half, at + half, color=CHANCE, linestyle=(0, (2, 1.2)), linewidth=1.6, label=label,
+        # Over bars, but under dots.
+        zorder=4 if across == "y" else 1.5,
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+    )  # fmt: skip
+
+
+def bars(
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    series: str,
+    value: str = "value",
+    chance_label: str = "chance",
+) -> None:
+    """Vertical bars in groups along `x`, one a `series`.
+
+    With intervals where the table has ``low`` and ``high``, and a dashed line over each bar (in the
+    legend as `chance_label`) where it has ``chance``.
+    """
+    places, kinds = groups_of(table, x), groups_of(table, series)
+    width = 0.8 / len(kinds)
+    for number, kind in enumerate(kinds):
+        part = table[table[series] == kind]
+        at = np.array([places.index(p) for p in part[x]]) + (number - (len(kinds) - 1) / 2) * width
+        style = style_of(kind, kinds)
+        if "chance" in part:
+            chance_marks(axes, at, part["chance"], width / 2, label=chance_label)
+        axes.bar(at, part[value], width * 0.92, **fill(style), label=display_name(kind),
+                 yerr=errors(part) if value == "value" else None,
+                 error_kw={"ecolor": INK, "capsize": 2, "linewidth": 1.2})  # fmt: skip
+    axes.set_xticks(range(len(places)), [display_name(place) for place in places])
+
+
+def boxes(
+    axes: Axes, table: pd.DataFrame, x: str, y: str, styles: Sequence[dict[str, Any]]
+) -> None:
+    """Horizontal boxes of a column by group (whiskers: 1.5 interquartile ranges), n in brackets."""
+    groups = groups_of(table, y)
+    values = [table.loc[table[y] == group, x].dropna().to_numpy(float) for group in groups]
+    drawn_boxes = axes.boxplot(
+        values, orientation="horizontal", positions=range(len(groups)), widths=0.6, patch_artist=True,
+        medianprops={"color": INK, "linewidth": 2},
+        flierprops={"marker": ".", "markersize": 3, "alpha": 0.5},
+    )["boxes"]  # fmt: skip
+    for box, style in zip(drawn_boxes, styles, strict=True):
+        box.set(facecolor=style["color"], hatch=style["hatch"], alpha=0.75)
+    names = [f"{display_name(group)} ({len(v):,})" for group, v in zip(groups, values, strict=True)]
+    axes.set_yticks(range(len(groups)), names)
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+
+
+def band_line(
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, style: dict[str, Any], label: str | None
+) -> None:
+    """A line with its interval as a band, from ``low`` and ``high`` where the table has them."""
+    axes.plot(rows[x], rows[y], color=style["color"], linestyle=style["linestyle"], label=label)
+    if {"low", "high"} <= set(rows.columns):
+        axes.fill_between(
+            rows[x].to_numpy(float), rows["low"].to_numpy(float), rows["high"].to_numpy(float),
+            color=style["color"], alpha=0.18, linewidth=0,
+        )  # fmt: skip

@@ -1,22 +1,17 @@
-"""Demonstrations on synthetic cries, players, separation of classes, and the catalogue of backends."""
+"""Demonstrations on synthetic cries, separation of classes, and the catalogue of backends."""
 
 from __future__ import annotations
 
-import base64
-import io
-import re
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 
 from cryhear import params
 from cryhear.analysis import demonstrations, separation
 from cryhear.audio import preprocess
 from cryhear.embedding import REPRESENTATIONS, catalogue
-from cryhear.figures import player
 
 RATE = 16_000
 ROUNDING_DB = 0.01
@@ -96,18 +91,6 @@ def test_batch_scaling_moves_a_clip_and_clip_scaling_does_not(cries):
     assert worst["per clip", 4] < 1e-5
     assert worst["per batch", 1] < 1e-4
     assert np.array_equal(clips, kept)
-
-
-def test_a_player_holds_a_short_quiet_free_flac(cries):
-    page = player.players({"a <cry>": cries[0]}, RATE)
-    assert "<cry>" not in page
-    (data,) = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
-    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(data)))
-    assert rate == player.RATE
-    assert len(samples) <= player.LONGEST_S * rate
-    assert np.abs(samples).max() == pytest.approx(player.PEAK, abs=1e-3)
-    assert len(page) < 50_000  # six of them still make a small page
-    assert player.players({"silence": np.zeros(100, np.float32)}, RATE)
 
 
 @pytest.fixture

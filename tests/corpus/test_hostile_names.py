@@ -5,14 +5,12 @@ from __future__ import annotations
 import html.parser
 
 import nbformat
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import cryhear
-from cryhear.figures import player
 from cryhear.files import write_json
 from cryhear.study import execute
 
@@ -97,17 +95,6 @@ def test_alternative_text_and_caption_stay_in_their_place(name):
     assert len(lines) == len(
         execute.figure_markdown("01_audit", "a", {**figure, "alt": "x"}).splitlines()
     )
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_players_escape_names(name):
-    sound = np.zeros(1600, np.float32)
-    assert Tags(player.players({name: sound}, 16_000)).found == {
-        "div",
-        "figure",
-        "figcaption",
-        "audio",
-    }
 
 
 def test_what_a_chapter_prints_is_text(tmp_path):

@@ -118,6 +118,45 @@ def test_class_styles_are_the_same_everywhere_and_tell_apart_in_grey() -> None:
     assert not {s["color"] for s in figures.style.SERIES} & {s["color"] for s in style.values()}
 
 
+def test_a_representation_has_one_colour_whatever_stands_beside_it() -> None:
+    style_of, colours = figures.style.style_of, figures.style.REPRESENTATIONS
+    tables = (
+        ["yamnet", "egemaps", "logmel"],
+        ["no sound", "logmel", "yamnet", "hear"],
+        ["metadata, no sound (uploads)", "log-mel (uploads)", "YAMNet, MLP (uploads)", "eGeMAPS (cleaned)"],
+        ["file: log-mel", "infant: YAMNet", "HeAR", "HeAR (PyTorch)"],
+    )  # fmt: skip
+    for groups in tables:
+        drawn = {group: style_of(group, groups) for group in groups}
+        for group, style in drawn.items():
+            own = [
+                name
+                for name in colours
+                if figures.style.display_name(name) in group or name == group
+            ]
+            if own:
+                assert style["color"] == colours[max(own, key=len)]
+            else:
+                assert style["color"] not in colours.values()
+        looks = {tuple(map(str, (s["color"], s["marker"], s["linestyle"]))) for s in drawn.values()}
+        assert len(looks) == len(groups)
+
+
+def test_a_row_with_one_dot_has_it_on_its_own_line() -> None:
+    table = pd.DataFrame(
+        {
+            "model": ["majority", "mlp", "mlp"],
+            "representation": ["no sound", "yamnet", "logmel"],
+            "value": [0.33, 0.4, 0.5],
+        }
+    )
+    axes = figures.model_comparison(table, series="representation").axes[0]
+    y = {c.get_label(): list(c.lines[0].get_ydata()) for c in axes.containers}
+    assert y["no sound"] == [0]
+    assert sum(y["YAMNet"] + y["log-mel"]) == pytest.approx(2)
+    assert y["YAMNet"] != y["log-mel"]
+
+
 def test_class_bars_draw_the_values_and_intervals_of_their_table() -> None:
     (table,), _ = EXAMPLES["class_bars"]()
     axes = draw("class_bars").axes[0]
