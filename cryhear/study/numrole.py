@@ -3,7 +3,7 @@
 ``{num}`audit.n_used``` prints a number by its unit, ``{num}`leakage.auc ci``` with its interval;
 ``n``, ``low``, ``high`` and ``note`` print those parts. The sample size and the interval stand in a
 tooltip. No number is printed finer than what it was counted from: a share of fewer than thirty is
-``8 of 10``, one of fewer than a hundred has no decimals, and a ratio from ten on is a whole number.
+``8 of 10``, one of fewer than a hundred has no decimals, and a ratio has two digits or three.
 Ledgers keep every digit. Text (a conclusion) is set as inline Markdown and may hold roles itself. An
 unknown key is a warning with the nearest names, so a strict build fails.
 """
@@ -37,14 +37,14 @@ SUFFIXES = {
     "share": "%", "points": "percentage points",
     "seconds": "s", "minutes": "min", "hours": "h", "hz": "Hz", "db": "dB", "dbfs": "dBFS",
 }  # fmt: skip
-DECIMALS = {"share": 1, "points": 1, "score": 2, "difference": 2, "db": 1, "dbfs": 1, "ratio": 2}
+DECIMALS = {"share": 1, "points": 1, "score": 2, "difference": 2, "db": 1, "dbfs": 1}
 SMALL_RATIO = 0.01
 """Below it a ratio is written with three significant digits: two decimals would make it nothing."""
 
 FEW, HUNDRED = 30, 100
 """A share of fewer than FEW is written as a count of its n; of fewer than a HUNDRED, in whole per cent."""
-LARGE_RATIO = 10
-"""From it on a ratio is written as a whole number."""
+RATIO_DECIMALS = ((2, 2), (10, 1))
+"""Decimals of a ratio up to a size; whole from the last on."""
 
 COUNTS = ("count", "samples", "dimensions")
 DEEPEST = 4
@@ -150,10 +150,12 @@ def _share(number: float, n: int | None, counted: bool) -> str:
 
 
 def _decimals(number: float, unit: str) -> str:
-    whole = unit in COUNTS and abs(number - round(number)) < ROUND
-    if whole or (unit == "ratio" and abs(number) >= LARGE_RATIO):
+    small = unit == "ratio" and 0 < abs(number) < SMALL_RATIO
+    if unit in COUNTS and abs(number - round(number)) < ROUND:
         places = 0
-    elif unit in DECIMALS and not (unit == "ratio" and 0 < abs(number) < SMALL_RATIO):
+    elif unit == "ratio" and not small:
+        places = next((places for below, places in RATIO_DECIMALS if abs(number) < below), 0)
+    elif unit in DECIMALS:
         places = DECIMALS[unit]
     elif number == 0 or abs(number) >= 100:
         places = 0
