@@ -139,7 +139,7 @@ def beside(
     Returns
     -------
     pandas.DataFrame
-        The columns of `printed`, then ``ours``, ``low``, ``high`` (same protocol as the original's),
+        The columns of `printed`, then ``ours``, ``low``, ``high`` (split by file, or folds over rows),
         ``infants`` (infants apart) and ``majority`` (of ours); missing where not run.
     """
     heard = tables[tables["representation"] != NO_SOUND]

@@ -159,8 +159,8 @@ def record_small(run: Any, labelled: pd.DataFrame) -> None:
     run.number("slight_title", least["title"], "text")
     run.conclude(
         "conclusion_noise", least["value"] >= 0.9,
-        "Noise 20 dB below the cry, 10 dB less level or a start a quarter of a second later leave most labels "
-        "as they were: {num}`robustness.slight` with the worst of them.",
+        "Noise 20 dB below the cry, 10 dB less level or a start a quarter of a second later leave most "
+        "labels as they were: {num}`robustness.slight` with the worst of them.",
         "Small changes change the answer: {num}`robustness.slight_title` leaves {num}`robustness.slight` of "
         "the labels as they were, a level 10 dB lower {num}`robustness.same_gain_minus_10db`, a start a "
         "quarter of a second later {num}`robustness.same_offset_250ms`.",
