@@ -23,6 +23,7 @@ from benchmarks import bench, made
 from cryhear import params
 from cryhear.audio import decode, preprocess
 from cryhear.embedding import extract, load
+from cryhear.embedding.hear_pytorch import CONFIGURATION
 from cryhear.embedding.store import Store, preprocess_key
 
 CLIP = 32_000
@@ -38,16 +39,21 @@ LARGE = {"hidden": 1024, "layers": 24, "heads": 16, "wide": 4096}
 SMALL = {"hidden": 64, "layers": 2, "heads": 4, "wide": 128}
 
 
+def configuration(size: dict[str, int]) -> dict[str, Any]:
+    """What the release's own configuration says, at another size."""
+    return {
+        **CONFIGURATION, "hidden_size": size["hidden"], "num_hidden_layers": size["layers"],
+        "num_attention_heads": size["heads"], "intermediate_size": size["wide"],
+    }  # fmt: skip
+
+
 def save_vit(folder: Path, size: dict[str, int]) -> Path:
     """A transformers ViT with the shape of HeAR's release."""
     import torch
     from transformers import ViTConfig, ViTModel
 
-    config = ViTConfig(
-        hidden_size=size["hidden"], num_hidden_layers=size["layers"], intermediate_size=size["wide"],
-        num_attention_heads=size["heads"], image_size=[192, 128], patch_size=16, num_channels=1,
-        pooler_output_size=512,
-    )  # fmt: skip
+    chosen = {k: v for k, v in configuration(size).items() if k != "model_type"}
+    config = ViTConfig(**chosen, pooler_output_size=512)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         ViTModel(config).save_pretrained(folder)
@@ -218,6 +224,7 @@ def measure(results: bench.Results) -> None:
             path=save_vit(folder / "pytorch", size),
             num_threads=os.cpu_count(),
             device="cpu",
+            configuration=configuration(size),
         )
         throughput(results, "pytorch", backend, folder)
         del backend

@@ -76,7 +76,7 @@ def check(clips: list[decide.Clip], others: list[decide.Clip]) -> None:
             [getattr(c, field) for c in clips], [getattr(c, field) for c in others], field
         )
     shares = [
-        [list((c.probabilities or {}).values()) for c in side if c.label]
+        [list(c.probabilities.values()) for c in side if c.probabilities]
         for side in (clips, others)
     ]
     bench.check_close(*shares, ROUNDING, "probabilities of file and stream")
@@ -122,7 +122,13 @@ def measure(results: bench.Results) -> None:
         for name in names[-1:] if results.quick else names:
             folder = Path(parent) / name
             model = bundle.write(train.train(study, name, repeats=1), folder / "model")
-            one(results, name, decide.Judge(bundle.read(model), gate.load(GATE)), model, folder)
+            one(
+                results,
+                name,
+                decide.Judge(bundle.read(model), gate.load(GATE), probabilities=True),
+                model,
+                folder,
+            )
     results.number("representations", ", ".join(names), "text")
 
 

@@ -68,6 +68,10 @@ def _judge_arguments(command: argparse.ArgumentParser) -> None:
         "--gate", choices=GATES, default="auto", help="what refuses sounds that are no cry; auto: YAMNet "
         "where its file is at hand, else the shipped one",
     )  # fmt: skip
+    command.add_argument(
+        "--probabilities", action="store_true", help="show them also of a model that names no class, since "
+        "it was not shown to beat its no-audio baseline",
+    )  # fmt: skip
 
 
 def _predict_arguments(command: argparse.ArgumentParser) -> None:
@@ -105,7 +109,7 @@ def _train(given: argparse.Namespace) -> int:
 def _predict(given: argparse.Namespace) -> int:
     from cryhear.prediction import predict
 
-    judge = predict.load(given.bundle, given.gate)
+    judge = predict.load(given.bundle, given.gate, given.probabilities)
     note = predict.standing_note(judge.bundle.card)
     failed: list[predict.Result] = []
 
@@ -148,7 +152,7 @@ def _listen(given: argparse.Namespace) -> int:
     from cryhear.prediction import pcm, predict, stream
 
     form = _raw(given)
-    judge = predict.load(given.bundle, given.gate)
+    judge = predict.load(given.bundle, given.gate, given.probabilities)
     note = predict.standing_note(judge.bundle.card)
     listener = stream.Listener(judge, given.hop, _told)
     if given.source == predict.STDIN:
@@ -158,7 +162,8 @@ def _listen(given: argparse.Namespace) -> int:
     try:
         for clip, latency in decisions:
             if given.json:
-                print(json.dumps(stream.line_of(clip, latency)), flush=True)
+                line = stream.line_of(clip, latency, judge.names_classes)
+                print(json.dumps(line), flush=True)
             else:
                 print(predict.clip_line(clip, given.verbose), flush=True)
     finally:

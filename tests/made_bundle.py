@@ -19,6 +19,14 @@ from cryhear.prediction.card import FORMAT
 from cryhear.prediction.decide import Judge, prepare
 
 RATE = 16_000
+BETTER = {
+    "auc_macro": {"value": 0.71, "low": 0.65, "high": 0.77, "chance": 0.5},
+    "log_loss": {"calibrated": 0.57, "class_shares_alone": 0.64}, "beats_baseline": True,
+}  # fmt: skip
+NO_BETTER = {
+    "auc_macro": {"value": 0.51, "low": 0.45, "high": 0.57, "chance": 0.5},
+    "log_loss": {"calibrated": 0.67, "class_shares_alone": 0.64}, "beats_baseline": False,
+}  # fmt: skip
 
 
 def cries(seconds: float = 7.0, seed: int = 0) -> np.ndarray:
@@ -56,8 +64,7 @@ def make(**changes: object) -> Bundle:
         "preprocess": settings.model_dump(mode="json"), "procedure": {"C": 1.0},
         "training": {"recordings": 12, "infants": 3, "by_class": {"pain": 2, "hunger": 8, "neurological": 2}},
         "calibration": {"recording": calibration, "clip": {**calibration, "temperature": 3.0}},
-        "performance": {"auc_macro": {"value": 0.51, "low": 0.45, "high": 0.57, "chance": 0.5},
-                        "log_loss": {"calibrated": 0.67, "class_shares_alone": 0.64}},
+        "performance": BETTER,
         "limits": {"recording": {"distance": 3.0}, "clip": {"distance": 4.0}, "clipped_share": 0.05,
                    "silence_dbfs": -50.0},
         "clipwise": {}, "licence": "none", "intended_use": "tests", "out_of_scope": "all else",
@@ -79,3 +86,8 @@ def rewrite(folder: Path, change: Callable[[dict], object]) -> None:
 def no_gate() -> Judge:
     """A judge with the made-up bundle that lets every sound through."""
     return Judge(make(), None)
+
+
+def no_better() -> Bundle:
+    """The same, of a model that does not beat its baseline."""
+    return make(performance=NO_BETTER)

@@ -6,9 +6,12 @@ They drive the code that runs the real models; their vectors mean nothing.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+from cryhear.embedding.hear_pytorch import CONFIGURATION
 
 CLIP = 32_000
 FRAME = 400
@@ -16,7 +19,28 @@ STANDIN_DIMENSION = 48
 """Not HeAR's 512, so that a test fails where the dimension is written down instead of read."""
 
 
-def save_hear(folder: Path, scaling: str = "clip", samples: int = CLIP) -> Path:
+VIT = {
+    **CONFIGURATION, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 64,
+}  # fmt: skip
+"""The release's configuration, at another size: `cryhear.embedding.load` takes it as `configuration`."""
+
+
+def save_hear(
+    folder: Path,
+    scaling: str = "clip",
+    samples: int | None = CLIP,
+    *,
+    rows: int | None = None,
+    wired: int | None = None,
+    width: str = "declared",
+    names: tuple[str, str] = ("x", "output_0"),
+    signature: str = "serving_default",
+    dtype: str = "float32",
+    rank: int = 2,
+    more: bool = False,
+    fails: bool = False,
+) -> Path:
     """Save a SavedModel with HeAR's signature: x float32 (n, 32000) -> output_0 float32 (n, d).
 
     Frames' spectra, pooled, through two dense layers.
@@ -27,12 +51,28 @@ def save_hear(folder: Path, scaling: str = "clip", samples: int = CLIP) -> Path:
         Where to save.
     scaling : {'clip', 'batch'}
         What the waveform is scaled by: each clip's own peak, or unfaithfully the whole batch's.
-    samples : int
-        Samples of a clip; another number than 32,000 makes a model that is not HeAR's.
+    samples : int or None
+        Samples of a clip; another number than 32,000 makes a model that is not HeAR's, None takes any.
+    rows, wired : int, optional
+        Clips that the signature declares, and that the graph needs without saying so.
+    width : {'declared', 'length', 'rank'}
+        What the signature says of the output: all, not its length, or nothing.
+    names : tuple of str
+        Of the input and the output.
+    signature : str
+    dtype : str
+        Of input and output.
+    rank : int
+        Of the output: 3 puts an axis of one between.
+    more : bool
+        Whether there is a second output.
+    fails : bool
+        Whether every pass ends in an error.
     """
     import tensorflow as tf
 
     rng = np.random.default_rng(3)
+    given, taken = names
 
     class Standin(tf.Module):
         def __init__(self) -> None:
@@ -42,37 +82,42 @@ def save_hear(folder: Path, scaling: str = "clip", samples: int = CLIP) -> Path:
                 rng.normal(size=(64, STANDIN_DIMENSION)).astype(np.float32) / 8
             )
 
-        @tf.function(input_signature=[tf.TensorSpec([None, samples], tf.float32, name="x")])
-        def serve(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        @tf.function(input_signature=[tf.TensorSpec([rows, samples], dtype, name=given)])
+        def serve(self, sound: tf.Tensor) -> dict[str, tf.Tensor]:
+            x = tf.cast(sound, tf.float32)
+            if wired:
+                x = tf.reshape(x, [wired, samples])
+            if fails:
+                with tf.control_dependencies([tf.debugging.assert_less(x, -9.0)]):
+                    x = tf.identity(x)
             axes, keep = (None, True) if scaling == "batch" else (1, True)
             scaled = x / (tf.reduce_max(tf.abs(x), axis=axes, keepdims=keep) + 1e-6)
-            frames = tf.reshape(scaled, [-1, samples // FRAME, FRAME])
+            frames = tf.reshape(scaled, [tf.shape(x)[0], -1, FRAME])
             spectrum = tf.math.log(tf.abs(tf.signal.rfft(frames)) + 1e-3)
             pooled = tf.concat(
                 [tf.reduce_mean(spectrum, axis=1), tf.math.reduce_std(spectrum, axis=1)], axis=1
             )
-            return {"output_0": tf.tanh(pooled @ self.inner) @ self.outer}
+            found = tf.cast(tf.tanh(pooled @ self.inner) @ self.outer, dtype)
+            found = found[:, None] if rank == 3 else found
+            shape = {"declared": found.shape, "length": [None, None], "rank": None}[width]
+            outputs = {taken: tf.compat.v1.placeholder_with_default(found, shape)}
+            return {**outputs, "frames": frames} if more else outputs
 
     module = Standin()
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    tf.saved_model.save(module, str(folder), signatures={signature: module.serve})
     return folder
 
 
-def save_vit(folder: Path, image_size: tuple[int, int] = (192, 128)) -> Path:
-    """Save a small random ViT with the shape of HeAR's: 1 x 192 x 128 in, a pooler out."""
+def save_vit(folder: Path, **changes: Any) -> Path:
+    """Save a small random ViT with the shape of HeAR's: 1 x 192 x 128 in, a pooler out.
+
+    `changes` are made to its configuration, `VIT`.
+    """
     import torch
     from transformers import ViTConfig, ViTModel
 
-    config = ViTConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        image_size=list(image_size),
-        patch_size=16,
-        num_channels=1,
-        pooler_output_size=STANDIN_DIMENSION,
-    )
+    chosen = {k: v for k, v in VIT.items() if k != "model_type"}
+    config = ViTConfig(**{**chosen, "pooler_output_size": STANDIN_DIMENSION, **changes})
     with torch.random.fork_rng():
         torch.manual_seed(3)
         ViTModel(config).save_pretrained(folder)

@@ -19,7 +19,7 @@ from cryhear import cli, recording_commands
 from cryhear.prediction import bundle, decide, gate, pcm, predict
 
 RATE = 16_000
-KEYS = ["file", "label", "probabilities", "abstain", "reason", "clips", "seconds"]
+KEYS = ["file", "label", "probabilities", "abstain", "reason", "beats_baseline", "clips", "seconds"]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_listen_gives_what_predict_gives(run, cry, standard_input):
     code, out, err = run("listen", cry, "--json")
     assert code == 0
     heard = [json.loads(line) for line in out.splitlines()]
-    assert all(h.pop("latency_s") >= 0 for h in heard)
+    assert all(h.pop("latency_s") >= 0 and h.pop("beats_baseline") for h in heard)
     assert heard == clips
     assert "real-time factor" in err
     assert "Not a diagnosis" in err
@@ -297,3 +297,54 @@ def test_a_list_is_whole_wherever_its_writing_is_interrupted(written):
     assert len(json.loads("".join(said))) == written - 1
     with pytest.raises(KeyboardInterrupt):
         next(lines)
+
+
+@pytest.fixture
+def unproven(tmp_path):
+    return str(bundle.write(made_bundle.no_better(), tmp_path / "unproven"))
+
+
+def test_a_model_no_better_than_its_baseline_names_no_class_in_any_form(run, cry, unproven, capsys):
+    model = ["--bundle", unproven, "--gate", "none"]
+    assert cli.main(["predict", cry, *model]) == 0
+    said = capsys.readouterr()
+    assert "hunger" not in said.out
+    assert f"no class named: {decide.NOT_SHOWN}" in said.out
+    assert "--probabilities" in said.err
+    assert cli.main(["predict", cry, *model, "--probabilities"]) == 0
+    assert "hunger 0." in capsys.readouterr().out
+    assert cli.main(["predict", cry, *model, "--json"]) == 0
+    [one] = json.loads(capsys.readouterr().out)
+    assert (one["label"], one["probabilities"], one["beats_baseline"]) == (None, None, False)
+    assert cli.main(["predict", cry, *model, "--json", "--probabilities"]) == 0
+    [one] = json.loads(capsys.readouterr().out)
+    assert (one["label"], one["beats_baseline"], one["abstain"]) == (None, False, True)
+    assert one["probabilities"]["hunger"] > 0
+    for given in ([], ["--probabilities"]):
+        assert cli.main(["predict", cry, *model, "--csv", *given]) == 0
+        row = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert (row["label"], row["beats_baseline"]) == ("", "false")
+        assert bool(row["p_hunger"]) == bool(given)
+        assert cli.main(["listen", cry, *model, "--json", *given]) == 0
+        line = json.loads(capsys.readouterr().out.splitlines()[0])
+        assert (line["label"], line["beats_baseline"]) == (None, False)
+        assert bool(line["probabilities"]) == bool(given)
+    assert cli.main(["listen", cry, *model]) == 0
+    said = capsys.readouterr()
+    assert "hunger" not in said.out
+    assert "0 given a class" in said.err
+    assert "hunger 0." in run("predict", cry)[1]  # a model that does beat it
+
+
+@pytest.mark.parametrize("named", ["~/yamnet.tflite", "no/such/file", "."])
+def test_a_yamnet_that_was_named_and_is_not_there_is_an_error(
+    model, cry, monkeypatch, capsys, named
+):
+    monkeypatch.setenv("CRYHEAR_YAMNET", named)
+    for command in ("predict", "listen"):
+        assert cli.main([command, cry, "--bundle", model]) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "yamnet" in said.err
+        assert cli.main([command, cry, "--bundle", model, "--gate", "logmel"]) == 0
+        capsys.readouterr()

@@ -64,6 +64,8 @@ class BaseBackend:
     dimension: int = 0
     batch_size: int = 32
     note: str = ""
+    revision: str = ""
+    """Commit of downloaded weights; '' where there are none, or they came in a folder of the user's."""
 
     def embed(self, clips: np.ndarray) -> np.ndarray:
         """Embed clips.
@@ -160,6 +162,14 @@ def need_package(module: str, extra: str, name: str) -> None:
             f"the package {module!r} of representation {name!r} is not installed. "
             f"Run: pip install 'cryhear[{extra}]'"
         )
+
+
+def told(problem: Exception) -> str:
+    """An error of another library in one line: its type, and what its last paragraph says."""
+    # TensorFlow puts a traceback of its graph first, and indents what names a node.
+    lines = [line for line in str(problem).splitlines() if line.strip() and not line[0].isspace()]
+    text = " ".join((lines or [""])[-1].split())
+    return f"{type(problem).__name__}: {text[:300]}" if text else type(problem).__name__
 
 
 def need_threads(num_threads: int) -> int:

@@ -170,6 +170,9 @@ def merge(study: params.Study, out: Path) -> None:
             "augment": study.augment.model_dump(mode="json"),
             "seed": study.seed,
             "representations": {r: backend.version for r, backend in backends.items()},
+            "revisions": {
+                r: backend.revision for r, backend in backends.items() if backend.revision
+            },
             "notes": {r: backend.note for r, backend in backends.items() if backend.note},
             "rows": counts,
             "not_embedded": len(failures),

@@ -81,10 +81,15 @@ def table(derived: Any) -> pd.DataFrame:
 def notes(derived: Any) -> str:
     """What a reader must know about how the models were run, in sentences."""
     said = derived.provenance.get("notes", {})
-    return (
+    run = (
         " ".join(f"{CARDS[name].title}: {note}" for name, note in sorted(said.items()))
         or "No model needed to be run in another way than its makers describe."
     )
+    commits = derived.provenance.get("revisions", {})
+    came = (
+        f"{CARDS[name].title} is revision {commit}." for name, commit in sorted(commits.items())
+    )
+    return " ".join([run, *came])
 
 
 def speed(clips: np.ndarray, names: Iterable[str] = REPRESENTATIONS) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cryhear.embedding import weights
-from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE, BaseBackend, need_package
+from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE, BaseBackend, need_package, told
 from cryhear.errors import RepresentationError
 
 RELEASE = weights.Release(
@@ -25,6 +25,8 @@ RELEASE = weights.Release(
     required=("saved_model.pb", "variables/variables.index", "variables/variables.data-*"),
     variable="HEAR_MODEL_DIR",
     package="tensorflow",
+    least="2.18",
+    why="the release holds StableHLO, which older ones cannot read",
 )
 
 BATCH = 8
@@ -36,10 +38,16 @@ rounding. Float32 kernels differ by about 4e-6 with the size of a batch; a front
 the extremes of the whole batch moves a spectrogram by about a third."""
 
 
+TRIED = (1, 2, 4, 8, 16, 32)
+"""Sizes of a batch that are tried on a model that does not take any number of clips."""
+
+
 class HeAR(BaseBackend):
     """HeAR through TensorFlow.
 
-    `note` says if the model failed the probe of batch independence and is fed one clip at a time.
+    How many clips the model takes at a time and how long its vectors are is learned by running it,
+    since a signature may leave either open. `note` says if it failed the probe of batch independence
+    and is fed one clip at a time.
     """
 
     name = RELEASE.name
@@ -48,13 +56,16 @@ class HeAR(BaseBackend):
         self, path: str | os.PathLike[str] | None = None, num_threads: int | None = None
     ) -> None:
         need_package("tensorflow", "hear", self.name)
+        weights.need_recent(RELEASE)
         folder = weights.folder_of(RELEASE, path)  # before TensorFlow's import, which takes seconds
+        self.revision = weights.revision_of(folder)
         index = ["saved_model.pb", "variables/variables.index"]  # holds a checksum of each weight
         self.version = weights.content_version(folder, index)
         # Keeps the SavedModel alive: its signature holds only weak references to the variables.
         self._model = _saved_model(folder, num_threads)
-        self._signature, self.dimension = _signature(self._model)
-        self.batch_size = BATCH
+        self._signature, declared = _signature(self._model)
+        self._rows, self.dimension = self._learned(declared)
+        self.batch_size = self._rows or BATCH
         difference = _batch_dependence(self)
         if difference > BATCH_TOLERANCE:
             self.batch_size = 1
@@ -64,10 +75,41 @@ class HeAR(BaseBackend):
                 "a time."
             )
 
+    def _learned(self, declared: int | None) -> tuple[int | None, int]:
+        """The number of clips it must be given, None for any, and the length of its vectors."""
+        if declared is None:
+            with contextlib.suppress(RepresentationError):
+                self._run(np.zeros((3, CLIP_SAMPLES), np.float32))
+                return None, self._run(np.zeros((1, CLIP_SAMPLES), np.float32)).shape[1]
+        problem = None
+        for rows in TRIED if declared is None else (declared,):
+            try:
+                return rows, self._run(np.zeros((rows, CLIP_SAMPLES), np.float32)).shape[1]
+            except RepresentationError as error:
+                problem = problem or error
+        raise problem or _not_hear("takes no clip")
+
     def _forward(self, batch: np.ndarray) -> np.ndarray:
+        rows = len(batch)
+        if self._rows:
+            # Copies of the last clip, so that a model that scales by its whole batch sees no other sound.
+            batch = np.concatenate([batch, np.repeat(batch[-1:], self._rows - rows, axis=0)])
+        return self._run(batch)[:rows]
+
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        """One pass through the graph: (n, 32000) to (n, d)."""
         import tensorflow as tf
 
-        return self._signature(x=tf.constant(batch))["output_0"].numpy()
+        try:
+            vectors = self._signature(x=tf.constant(batch))["output_0"].numpy()
+        except Exception as problem:  # whatever a graph can raise
+            raise RepresentationError(
+                f"hear: the model failed on {len(batch)} clips ({told(problem)}); a vector for each was "
+                f"expected. Download {RELEASE.repository} again, or free memory if that is what it lacked."
+            ) from problem
+        if vectors.ndim != 2 or len(vectors) != len(batch):
+            raise _not_hear(f"gives output_0 of shape {vectors.shape} for {len(batch)} clips")
+        return vectors
 
 
 def load(path: str | os.PathLike[str] | None = None, num_threads: int | None = None) -> HeAR:
@@ -78,6 +120,7 @@ def load(path: str | os.PathLike[str] | None = None, num_threads: int | None = N
 def fetch() -> None:
     """Find or download the weights, without loading TensorFlow."""
     need_package("tensorflow", "hear", RELEASE.name)
+    weights.need_recent(RELEASE)
     weights.folder_of(RELEASE)
 
 
@@ -96,15 +139,15 @@ def _saved_model(folder: Path, num_threads: int | None) -> Any:
             tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     try:
         return tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as problem:
+    except Exception as problem:  # damage shows itself as many types
         raise RepresentationError(
-            f"hear: {folder} does not load as a SavedModel ({type(problem).__name__}: {problem}). "
+            f"hear: {folder} does not load as a SavedModel ({told(problem)}). "
             f"Expected the files of {RELEASE.repository}: remove the folder and download it again."
         ) from problem
 
 
-def _signature(model: Any) -> tuple[Any, int]:
-    """The serving signature and the length of its vectors, if they are HeAR's."""
+def _signature(model: Any) -> tuple[Any, int | None]:
+    """The serving signature and the number of clips it says it takes, if it is HeAR's."""
     signatures = getattr(model, "signatures", {})
     if "serving_default" not in signatures:
         raise _not_hear(f"has the signatures {sorted(signatures)}")
@@ -116,9 +159,10 @@ def _signature(model: Any) -> tuple[Any, int]:
         raise _not_hear(f"takes {sorted(inputs)} and gives {sorted(outputs)}")
     if x.dtype != "float32" or not x.shape.is_compatible_with([None, CLIP_SAMPLES]):
         raise _not_hear(f"takes x: {x.dtype.name} {x.shape}")
-    if y.dtype != "float32" or y.shape.rank != 2 or y.shape[1] is None:
+    if y.dtype != "float32" or y.shape.rank not in (2, None):
         raise _not_hear(f"gives output_0: {y.dtype.name} {y.shape}")
-    return signature, int(y.shape[1])
+    fixed = [shape[0] for shape in (x.shape, y.shape) if shape.rank and shape[0] is not None]
+    return signature, fixed[0] if fixed else None
 
 
 def _not_hear(came: str) -> RepresentationError:

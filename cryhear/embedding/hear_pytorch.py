@@ -7,21 +7,22 @@ from the Hub is run. Its weights are gated.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cryhear.embedding import weights
-from cryhear.embedding.base import BaseBackend, need_package
+from cryhear.embedding.base import BaseBackend, need_package, told
 from cryhear.errors import RepresentationError
 
 RELEASE = weights.Release(
     name="hear-pytorch",
     repository="google/hear-pytorch",
-    revision="main",  # `version` is made from the weights, so that another revision is another store
-    files=("config.json", "model.safetensors"),
-    required=("config.json", "model.safetensors"),
+    revision="main",  # resolved at download; `version` is made from the weights themselves
+    files=("config.json", weights.SINGLE, weights.INDEX, "model-*.safetensors"),
+    required=("config.json", weights.SINGLE),
     variable="HEAR_PYTORCH_MODEL_DIR",
     package="transformers",
 )
@@ -30,6 +31,14 @@ FRONT_END = "pcen1"
 """Part of the version: change it with the front end's numbers."""
 
 BATCH = 8
+
+CONFIGURATION: Mapping[str, Any] = {
+    "model_type": "vit", "image_size": [192, 128], "patch_size": 16, "num_channels": 1,
+    "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+    "hidden_act": "gelu_fast", "layer_norm_eps": 1e-6, "pooler_act": "linear",
+}  # fmt: skip
+"""What the release's ``config.json`` must say, from Google's notebook for it. Another activation or
+epsilon loads without a word and gives other vectors: a ViT's own pooler ends in tanh."""
 
 
 class HeARPyTorch(BaseBackend):
@@ -43,16 +52,19 @@ class HeARPyTorch(BaseBackend):
         path: str | os.PathLike[str] | None = None,
         num_threads: int | None = None,
         device: str | None = None,
+        configuration: Mapping[str, Any] = CONFIGURATION,
     ) -> None:
         _need_packages()
         folder = weights.folder_of(RELEASE, path)
-        self.version = f"{weights.content_version(folder, list(RELEASE.required))}-{FRONT_END}"
+        self.revision = weights.revision_of(folder)
+        files = ["config.json", *weights.safetensors_files(folder)]
+        self.version = f"{weights.content_version(folder, files)}-{FRONT_END}"
         import torch
 
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = _vit(folder).to(self.device)
+        self._model = _vit(folder, configuration).to(self.device)
         self.dimension = int(self._forward(np.zeros((1, 32_000), np.float32)).shape[1])
 
     def _forward(self, batch: np.ndarray) -> np.ndarray:
@@ -60,18 +72,28 @@ class HeARPyTorch(BaseBackend):
 
         from cryhear.embedding.hear_frontend import spectrogram
 
-        with torch.inference_mode():
-            image = spectrogram(torch.from_numpy(batch).to(self.device))
-            return self._model(image).pooler_output.float().cpu().numpy()
+        try:
+            with torch.inference_mode():
+                image = spectrogram(torch.from_numpy(batch).to(self.device))
+                return self._model(image).pooler_output.float().cpu().numpy()
+        except RuntimeError as problem:
+            raise RepresentationError(
+                f"hear-pytorch: the model failed on {len(batch)} clips ({told(problem)}); a vector for each "
+                "was expected. Free memory if that is what it lacked, or use another device."
+            ) from problem
 
 
 def load(
     path: str | os.PathLike[str] | None = None,
     num_threads: int | None = None,
     device: str | None = None,
+    configuration: Mapping[str, Any] = CONFIGURATION,
 ) -> HeARPyTorch:
-    """Load HeAR from `path`, ``HEAR_PYTORCH_MODEL_DIR``, the Hub's cache or the Hub."""
-    return HeARPyTorch(path, num_threads, device)
+    """Load HeAR from `path`, ``HEAR_PYTORCH_MODEL_DIR``, the Hub's cache or the Hub.
+
+    `configuration` is what the model must say of itself; only a test's small model has another.
+    """
+    return HeARPyTorch(path, num_threads, device, configuration)
 
 
 def fetch() -> None:
@@ -90,36 +112,64 @@ def _need_packages() -> None:
         need_package(package, "hear-pytorch", RELEASE.name)
 
 
-def _vit(folder: Path) -> Any:
-    """The encoder, if it is one that takes 1 x 192 x 128 images and has a pooler."""
+def _vit(folder: Path, configuration: Mapping[str, Any]) -> Any:
+    """The encoder, if it is configured as it should be and every one of its weights was read."""
     import torch
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
-    from cryhear.embedding.hear_frontend import SIZE
-
+    local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model = AutoModel.from_pretrained(
+        _check_configuration(folder, AutoConfig.from_pretrained(folder, **local), configuration)
+        model, loaded = AutoModel.from_pretrained(
             folder,
-            local_files_only=True,
-            trust_remote_code=False,
+            **local,
             use_safetensors=True,
             dtype=torch.float32,
+            # By itself transformers fills what it does not find with random numbers.
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, with the rest
         )
-    except (OSError, ValueError, KeyError) as problem:
+    except RepresentationError:
+        raise
+    except Exception as problem:  # damage shows itself as many types
         raise RepresentationError(
-            f"hear-pytorch: {folder} does not load as a transformers model ({problem}). Expected the "
+            f"hear-pytorch: {folder} does not load as a transformers model ({told(problem)}). Expected the "
             f"files of {RELEASE.repository}: remove the folder and download it again."
         ) from problem
-    config = model.config
-    found = (getattr(config, "num_channels", None), getattr(config, "image_size", None))
-    if found != (1, list(SIZE)) and found != (1, SIZE):
-        raise RepresentationError(
-            f"hear-pytorch: the model takes {found[0]} channels of size {found[1]}; 1 of {SIZE} was "
-            f"expected. Point {RELEASE.variable} at {RELEASE.repository}."
-        )
-    if getattr(model, "pooler", None) is None:
-        raise RepresentationError(
-            "hear-pytorch: the model has no pooler, whose output is the embedding. "
-            f"Point {RELEASE.variable} at {RELEASE.repository}."
-        )
+    _check_loaded(folder, loaded)
     return model.eval()
+
+
+def _check_configuration(folder: Path, found: Any, expected: Mapping[str, Any]) -> None:
+    """Refuse a model that would read the same weights in another way, or is another model."""
+    for name, value in expected.items():
+        given = getattr(found, name, None)
+        given = list(given) if isinstance(given, tuple) else given
+        if given != value:
+            raise RepresentationError(
+                f"hear-pytorch: {folder / 'config.json'} has {name} {given!r}; {value!r} was expected. Point "
+                f"{RELEASE.variable} at {RELEASE.repository}, or download it again."
+            )
+
+
+def _check_loaded(folder: Path, loaded: Mapping[str, Any]) -> None:
+    """Refuse a model some of whose weights are not the file's."""
+    for kind, what in (
+        ("missing_keys", "are not in the file and would be random"),
+        ("mismatched_keys", "have another shape in the file"),
+        ("unexpected_keys", "are in the file and have no place in the model"),
+    ):
+        # A mismatched key comes with its two shapes.
+        names = sorted(k if isinstance(k, str) else str(k[0]) for k in loaded.get(kind) or ())
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise RepresentationError(
+                f"hear-pytorch: weights of {folder} {what}: {shown}; each weight of the model was expected "
+                f"once, in its shape. Download {RELEASE.repository} again; if it stays so, its names do not "
+                "suit the installed version of transformers (the release was made with 4.50.3)."
+            )
+    if loaded.get("error_msgs"):
+        raise RepresentationError(
+            f"hear-pytorch: {folder}: {'; '.join(map(str, loaded['error_msgs']))[:300]}; weights that load "
+            f"without an error were expected. Download {RELEASE.repository} again."
+        )

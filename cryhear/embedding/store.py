@@ -73,6 +73,7 @@ class Store:
             "preprocess": preprocess_key,
             "dimension": backend.dimension,
             "note": getattr(backend, "note", ""),
+            "revision": getattr(backend, "revision", ""),
         }
 
     @classmethod

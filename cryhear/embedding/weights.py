@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +18,9 @@ from cryhear.files import sha256_of
 TIMEOUT_S = 10
 """Seconds to wait for the Hub's first answer."""
 
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+"""Weights in one file, or the list of the files that they are spread over."""
+
 
 class Release(NamedTuple):
     """One release of HeAR on the Hugging Face Hub.
@@ -24,7 +30,7 @@ class Release(NamedTuple):
     name : str
         The representation.
     repository, revision : str
-        Where the Hub has it.
+        Where the Hub has it. A branch is resolved to a commit when it is downloaded: `revision_of`.
     files : tuple of str
         Patterns of the files needed; nothing else is downloaded.
     required : tuple of str
@@ -33,6 +39,8 @@ class Release(NamedTuple):
         Environment variable that names a local folder.
     package : str
         Package that runs it.
+    least, why : str
+        Lowest version of `package` that can read the release, such as '2.18', and what it takes it for.
     """
 
     name: str
@@ -42,6 +50,8 @@ class Release(NamedTuple):
     required: tuple[str, ...]
     variable: str
     package: str
+    least: str = ""
+    why: str = ""
 
 
 def folder_of(release: Release, path: str | os.PathLike[str] | None = None) -> Path:
@@ -52,8 +62,8 @@ def folder_of(release: Release, path: str | os.PathLike[str] | None = None) -> P
     RepresentationError
         A local folder lacks a file, or the Hub does not give access: with the three steps.
     """
-    local = path or os.environ.get(release.variable)
-    if not local:
+    local = (os.environ.get(release.variable) or None) if path is None else path
+    if local is None:
         return _from_hub(release)
     lacking = _lacking(release, Path(local))
     if lacking:
@@ -69,6 +79,8 @@ def available(release: Release) -> tuple[bool, str]:
     """Whether the package and the weights are at hand, without asking the network."""
     if find_spec(release.package) is None:
         return False, f"run: pip install 'cryhear[{release.name}]'"
+    if old := too_old(release):
+        return False, old
     local = os.environ.get(release.variable)
     if local:
         there = not _lacking(release, Path(local))
@@ -85,6 +97,63 @@ def steps(release: Release) -> str:
         "2. Log in: run `hf auth login` with a read token. "
         f"3. Run again. Or set {release.variable} to a folder that holds the weights."
     )
+
+
+def too_old(release: Release) -> str:
+    """What to do about a package that cannot read the release; '' where it can."""
+    try:
+        found = version(release.package)
+    except PackageNotFoundError:  # installed under another name, such as tensorflow-cpu
+        return ""
+    if not release.least or _numbers(found) >= _numbers(release.least):
+        return ""
+    return (
+        f"{release.package} {found} is installed; {release.least} or newer is needed ({release.why}). "
+        f"Run: pip install '{release.package}>={release.least}'"
+    )
+
+
+def need_recent(release: Release) -> None:
+    """Refuse a package that is too old for the release.
+
+    Raises
+    ------
+    RepresentationError
+        It is.
+    """
+    if old := too_old(release):
+        raise RepresentationError(f"{release.name}: {old}")
+
+
+def revision_of(folder: Path) -> str:
+    """Commit of a snapshot from the Hub, 40 hexadecimal digits; '' for a folder of one's own.
+
+    The Hub's client keeps each snapshot in a folder named after its commit, whatever branch was asked for.
+    """
+    named = folder.parent.name == "snapshots" and re.fullmatch("[0-9a-f]{40}", folder.name)
+    return folder.name if named else ""
+
+
+def safetensors_files(folder: Path) -> list[str]:
+    """Names of the files that hold a model's weights; those of an index after the index itself.
+
+    Raises
+    ------
+    RepresentationError
+        The index is no list of files in this folder.
+    """
+    if (folder / SINGLE).is_file() or not (folder / INDEX).is_file():
+        return [SINGLE]
+    try:
+        names = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        names = []
+    if not names or any(not isinstance(n, str) or Path(n).name != n for n in names):
+        raise RepresentationError(
+            f"{folder / INDEX} does not list the files of a model; 'weight_map' with the names of files "
+            "in the same folder was expected. Download the folder again."
+        )
+    return [INDEX, *names]
 
 
 def content_version(folder: Path, names: list[str]) -> str:
@@ -135,8 +204,16 @@ def _cached(release: Release) -> Path | None:
 
 def _lacking(release: Release, folder: Path) -> list[str]:
     """What a folder lacks; of weights in several shards, all must be there."""
-    lacking = [pattern for pattern in release.required if not any(folder.glob(pattern))]
+    required = [name for name in release.required if name != SINGLE]
+    if SINGLE in release.required:
+        required += safetensors_files(folder)
+    lacking = [pattern for pattern in required if not any(folder.glob(pattern))]
     shards = [path.name for path in folder.glob("variables/*.data-*-of-*")]
     if shards and len(shards) < int(shards[0].rsplit("-", 1)[1]):
         lacking.append(f"some of {shards[0].rsplit('-', 1)[1]} weight shards")
     return lacking
+
+
+def _numbers(found: str) -> list[int]:
+    """The leading numbers of a version: [2, 18] of '2.18.0rc1'."""
+    return [int(n) for n in re.findall(r"\d+", found)[:2]]

@@ -130,7 +130,7 @@ def available() -> tuple[bool, str]:
     """Whether LiteRT and the weights are at hand."""
     if find_spec("ai_edge_litert") is None:
         return False, "run: pip install 'cryhear[yamnet]'"
-    local = os.environ.get(VARIABLE)
+    local = named()
     if local:
         there = Path(local).is_file()
         return (
@@ -142,6 +142,11 @@ def available() -> tuple[bool, str]:
     return False, f"run `cryhear embed` with a network, or set {VARIABLE} to a copy of {URL}"
 
 
+def named() -> str | None:
+    """The file that ``CRYHEAR_YAMNET`` names, there or not; None where it names none."""
+    return os.environ.get(VARIABLE) or None
+
+
 def model_file(path: str | os.PathLike[str] | None = None) -> Path:
     """Find the model file, download it if need be, and check its SHA-256.
 
@@ -150,8 +155,8 @@ def model_file(path: str | os.PathLike[str] | None = None) -> Path:
     RepresentationError
         It is not there and cannot be downloaded, or is another file.
     """
-    local = path or os.environ.get(VARIABLE)
-    file = Path(local) if local else _download()
+    local = named() if path is None else path
+    file = _download() if local is None else Path(local)
     if not file.is_file():
         raise RepresentationError(
             f"yamnet: {file} is not a file; the model yamnet.tflite was expected there. Correct the "

@@ -39,6 +39,7 @@ _WEIGHTS = (
     ("sha256", re.compile(r"[0-9a-f]{64}"), "64 hexadecimal digits"),
 )  # fmt: skip
 _CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,39}")
+_COMPARED = {"auc_macro": ("low", "chance"), "log_loss": ("calibrated", "class_shares_alone")}
 _REMEDY = "Train the bundle again: cryhear train"
 
 
@@ -74,6 +75,41 @@ def check(card: dict[str, Any], path: Path) -> None:
         if not isinstance(card["limits"].get(level), dict):
             raise _wrong(path, f"limits.{level}", card["limits"].get(level), "a dict")
     settings(card, path)
+
+
+def beats_baseline(performance: dict[str, Any]) -> bool:
+    """Whether listening was shown to be worth more than the class shares, on infants not heard.
+
+    The rule by which a card is written: the whole interval of the macro AUC lies above ``chance``, which
+    is what the same shares for every recording score, and the log loss is below that of the shares.
+
+    Parameters
+    ----------
+    performance : dict
+        ``auc_macro`` with ``low`` and ``chance``, ``log_loss`` with ``calibrated`` and
+        ``class_shares_alone``.
+    """
+    auc, loss = performance["auc_macro"], performance["log_loss"]
+    return bool(auc["low"] > auc["chance"] and loss["calibrated"] < loss["class_shares_alone"])
+
+
+def names_classes(card: dict[str, Any], path: Path | None = None) -> bool:
+    """Whether a model may name a class: its card says that it beats its baseline, with the numbers.
+
+    A card of before this was asked says nothing of it, and its model names none.
+
+    Raises
+    ------
+    BundleError
+        It says so without the numbers.
+    """
+    if card["performance"].get("beats_baseline") is not True:
+        return False
+    scores = {
+        outer: {inner: number(card, "performance", outer, inner, path=path) for inner in names}
+        for outer, names in _COMPARED.items()
+    }
+    return beats_baseline(scores)
 
 
 def number(card: dict[str, Any], *names: str, path: Path | None = None) -> float:

@@ -3,7 +3,8 @@
 Every clip is prepared by itself: denoised, brought to one level, embedded. Training prepares
 recordings whole, where the noise and the level are those of all seven seconds; a stream has no
 whole. So that a file and a stream get the same answer, both are cut first, and the card of a bundle
-says what that changes. A clip is answered with probabilities, or not at all and with the reason.
+says what that changes. A clip is answered with probabilities, or not at all and with the reason. A
+model that was not shown to beat its baseline names no class for any.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cryhear.audio.measurements import CLIPPED_AT
 from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
 from cryhear.errors import ParameterError
 from cryhear.prediction.bundle import CARD, Bundle
-from cryhear.prediction.card import LEVELS, number, settings
+from cryhear.prediction.card import LEVELS, names_classes, number, settings
 from cryhear.prediction.gate import Gate
 
 DROPOUT = "dropout"
@@ -37,6 +38,9 @@ ZERO = 1e-6
 """Magnitude below which a sample is digital silence: a thirtieth of one step of 16 bits, above what a
 resampler leaves of zeros."""
 
+NOT_SHOWN = "model not shown to beat its no-audio baseline"
+"""Why no class is named for a sound in which nothing is amiss; a property of the model, not of the sound."""
+
 MOST_ZERO = 0.5
 """Share of digital silence from which a clip counts as a dropout."""
 
@@ -50,11 +54,11 @@ class Clip:
     start_s : float
         Seconds from the start of the recording.
     label : str or None
-        The most probable class; None where no answer is given.
+        The most probable class; None where none is named.
     probabilities : dict of str to float, or None
-        Calibrated, by class.
+        Calibrated, by class; of a model that names none only where they were asked for.
     reason : str
-        Why no answer is given, one of `REASONS`; '' where one is.
+        Why no class is named, one of `REASONS` or `NOT_SHOWN`; '' where one is.
     measured : dict of str to float
         What was looked at, as far as it went: ``level_dbfs``, ``clipped_share``, ``cry`` (the
         gate's score), ``distance``.
@@ -68,7 +72,7 @@ class Clip:
 
     @property
     def abstain(self) -> bool:
-        """Whether no answer is given."""
+        """Whether no class is named."""
         return bool(self.reason)
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,9 +129,19 @@ class Judge:
         None lets every sound through.
     backend : cryhear.embedding.Backend, optional
         By default the bundle's representation is loaded.
+    probabilities : bool
+        Give them also where the model names no class (see `names_classes`).
+
+    Attributes
+    ----------
+    names_classes : bool
+        Whether the bundle's card shows that the model beats its no-audio baseline on infants that it had
+        not heard.
     """
 
-    def __init__(self, bundle: Bundle, gate: Gate | None, backend: Any = None) -> None:
+    def __init__(
+        self, bundle: Bundle, gate: Gate | None, backend: Any = None, probabilities: bool = False
+    ) -> None:
         from cryhear.embedding import load
 
         self.bundle = bundle
@@ -136,6 +150,8 @@ class Judge:
         bundle.check_backend(self.backend)
         self.settings = settings(bundle.card)
         place = (bundle.folder or Path()) / CARD
+        self.names_classes = names_classes(bundle.card, place)
+        self._shows = self.names_classes or probabilities
         self.limits = {
             name: number(bundle.card, "limits", name, path=place)
             for name in ("silence_dbfs", "clipped_share")
@@ -168,7 +184,7 @@ class Judge:
         -------
         Clip
         numpy.ndarray, shape (d,), or None
-            The embedding of a clip that is answered.
+            The embedding of a clip in which nothing is amiss.
         """
         found = Clip(start / SAMPLE_RATE)
         prepared, found.reason = self._sound(samples, found.measured)
@@ -178,9 +194,15 @@ class Judge:
         found.reason = self._fit(samples, prepared, vector, found.measured)
         if found.reason:
             return found, None
-        found.probabilities = self.named(self.bundle.probabilities(vector[None], "clip")[0])
-        found.label = best(found.probabilities)
+        self.answer(found, vector, "clip")
         return found, vector
+
+    def answer(self, found: Clip, vector: np.ndarray, level: str) -> None:
+        """Write the model's answer to an embedding, (d,), into `found`, as far as it may be given."""
+        p = self.named(self.bundle.probabilities(vector[None], level)[0])
+        found.probabilities = p if self._shows else None
+        found.label = best(p) if self.names_classes else None
+        found.reason = "" if self.names_classes else NOT_SHOWN
 
     def _sound(self, samples: np.ndarray, measured: dict[str, float]) -> tuple[np.ndarray, str]:
         """The prepared clip, and what is wrong with its level, if anything is."""
@@ -230,35 +252,34 @@ class Recording:
     judge: Judge
     clips: list[Clip] = field(default_factory=list)
     _sum: Any = 0.0
-    _answered: int = 0
+    _usable: int = 0
 
     def add(self, clip: Clip, vector: np.ndarray | None) -> None:
         """Take in a clip that `Judge.clip` decided about."""
         self.clips.append(clip)
         if vector is not None:
             self._sum = self._sum + vector.astype(np.float64)
-            self._answered += 1
+            self._usable += 1
 
     def decide(self) -> Clip:
-        """The decision on the whole: on the mean embedding of the clips that were answered.
+        """The decision on the whole: on the mean embedding of the clips in which nothing is amiss.
 
-        No answer where most clips got none (with the reason most of these gave), where the mean is
+        No answer where something is in most clips (with the reason most of these gave), where the mean is
         unlike the training recordings, or where there is no clip.
         """
-        refused = Counter(c.reason for c in self.clips if c.reason)
+        refused = Counter(c.reason for c in self.clips if c.reason in REASONS)
         if not self.clips:
             return Clip(0.0, reason=SHORT)
-        if sum(refused.values()) * 2 > len(self.clips) or not self._answered:
+        if sum(refused.values()) * 2 > len(self.clips) or not self._usable:
             # Ties go to the reason that is looked for first.
             return Clip(0.0, reason=max(REASONS, key=lambda r: refused[r]))
-        mean = (self._sum / self._answered).astype(np.float32)[None]
+        mean = (self._sum / self._usable).astype(np.float32)[None]
         away = float(self.judge.bundle.distance(mean)[0])
         whole = Clip(0.0, measured={"distance": round(away, 3)})
         if away > self.judge.farthest["recording"]:
             whole.reason = UNLIKE
             return whole
-        whole.probabilities = self.judge.named(self.judge.bundle.probabilities(mean)[0])
-        whole.label = best(whole.probabilities)
+        self.judge.answer(whole, mean[0], "recording")
         return whole
 
 

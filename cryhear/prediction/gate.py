@@ -100,7 +100,8 @@ def load(choice: str = "auto", folder: Path = FOLDER) -> Gate | None:
     Parameters
     ----------
     choice : {'auto', 'yamnet', 'logmel', 'none'}
-        'auto' is YAMNet where it can be loaded without a network, else the shipped gate.
+        'auto' is YAMNet where it can be loaded without a network, or was named in ``CRYHEAR_YAMNET``; else
+        the shipped gate.
     folder : pathlib.Path
         Where the shipped gate and both thresholds are.
 
@@ -109,7 +110,7 @@ def load(choice: str = "auto", folder: Path = FOLDER) -> Gate | None:
     BundleError
         The shipped gate is not there or was altered.
     RepresentationError
-        YAMNet was asked for and cannot be loaded.
+        YAMNet, or its file, was asked for by name and cannot be loaded.
     """
     if choice not in CHOICES:
         raise ParameterError(f"gate is {choice!r}; expected one of {', '.join(CHOICES)}")
@@ -120,13 +121,14 @@ def load(choice: str = "auto", folder: Path = FOLDER) -> Gate | None:
             f"{folder} is not there; the cry gate was expected in it. Work in a clone of the repository, "
             "or go without a gate: --gate none (every sound then gets a label)"
         )
-    if choice == "logmel" or (choice == "auto" and not yamnet_available()):
+    if choice == "logmel" or (choice == "auto" and not yamnet_wanted()):
         return LogMelGate(folder)
     return YAMNetGate(folder)
 
 
-def yamnet_available() -> bool:
-    """Whether YAMNet's package and file are at hand."""
+def yamnet_wanted() -> bool:
+    """Whether YAMNet's package and file are at hand, or the user says where the file is."""
     from cryhear.embedding import yamnet
 
-    return yamnet.available()[0]
+    # A file that was named and is not there is an error of the loader's, not a reason to take another gate.
+    return yamnet.named() is not None or yamnet.available()[0]

@@ -113,7 +113,7 @@ def _coin(infant: str) -> bool:
 
 def _embedded(listed: pd.DataFrame) -> Sounds:
     backend = load("logmel")
-    yamnet: Any = load("yamnet") if gate.yamnet_available() else None
+    yamnet: Any = load("yamnet") if gate.yamnet_wanted() else None
     rows: list[pd.DataFrame] = []
     vectors = []
     for number, about in enumerate(listed.itertuples(index=False)):

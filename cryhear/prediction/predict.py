@@ -32,8 +32,8 @@ from cryhear.corpus import folders
 from cryhear.corpus.folders import printable
 from cryhear.errors import AudioError, BundleError, CryhearError
 from cryhear.prediction import bundle, gate
-from cryhear.prediction.card import number
-from cryhear.prediction.decide import Clip, Cutter, Judge, Recording
+from cryhear.prediction.card import names_classes, number
+from cryhear.prediction.decide import NOT_SHOWN, Clip, Cutter, Judge, Recording
 from cryhear.prediction.pcm import standard_input
 
 BUNDLE = Path("results/default/model")
@@ -60,6 +60,8 @@ class Result:
     whole : cryhear.prediction.decide.Clip
         The decision on the recording.
     clips : list of cryhear.prediction.decide.Clip
+    beats_baseline : bool
+        Whether the model was shown to beat its no-audio baseline, and so names classes.
     seconds : float
         Time taken, s.
     failed : str
@@ -71,6 +73,7 @@ class Result:
     clips: list[Clip] = field(default_factory=list)
     seconds: float = 0.0
     failed: str = ""
+    beats_baseline: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -80,12 +83,17 @@ class Result:
             "probabilities": self.whole.probabilities,
             "abstain": self.whole.abstain,
             "reason": self.whole.reason,
+            "beats_baseline": self.beats_baseline,
             "clips": [clip.as_dict() for clip in self.clips],
             "seconds": round(self.seconds, 4),
         }
 
 
-def load(folder: str | os.PathLike[str] | None = None, gate_choice: str = "auto") -> Judge:
+def load(
+    folder: str | os.PathLike[str] | None = None,
+    gate_choice: str = "auto",
+    probabilities: bool = False,
+) -> Judge:
     """A judge with a bundle and a gate; trains the default study's model if there is none yet.
 
     Parameters
@@ -95,6 +103,8 @@ def load(folder: str | os.PathLike[str] | None = None, gate_choice: str = "auto"
         ``data/donateacry`` at first use (under a minute).
     gate_choice : {'auto', 'yamnet', 'logmel', 'none'}
         See `cryhear.prediction.gate.load`.
+    probabilities : bool
+        Give probabilities also where the model was not shown to beat its baseline and names no class.
 
     Raises
     ------
@@ -103,7 +113,8 @@ def load(folder: str | os.PathLike[str] | None = None, gate_choice: str = "auto"
     """
     if folder is None and not (BUNDLE / bundle.CARD).exists():
         _first_use()
-    return Judge(bundle.read(folder or BUNDLE), gate.load(gate_choice))
+    chosen = BUNDLE if folder is None else folder
+    return Judge(bundle.read(chosen), gate.load(gate_choice), probabilities=probabilities)
 
 
 def _first_use() -> None:
@@ -158,7 +169,8 @@ def pieces(sound: Iterable[np.ndarray], judge: Judge, name: str = "") -> Result:
     for start, samples in cutter.finish():
         whole.add(*judge.clip(samples, start))
     decided = whole.decide()
-    return Result(name, decided, whole.clips, time.perf_counter() - started)
+    took = time.perf_counter() - started
+    return Result(name, decided, whole.clips, took, beats_baseline=judge.names_classes)
 
 
 def each(paths: Iterable[str], judge: Judge) -> Iterator[Result]:
@@ -185,7 +197,8 @@ def each(paths: Iterable[str], judge: Judge) -> Iterator[Result]:
             # The path stands before the reason already.
             reason = str(error).removeprefix(f"{path}: ")
             failed = Clip(0.0, reason=f"cannot be used: {reason}")
-            yield Result(path, failed, [], time.perf_counter() - started, reason)
+            took = time.perf_counter() - started
+            yield Result(path, failed, [], took, reason, judge.names_classes)
 
 
 def find(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -249,10 +262,11 @@ def clip_line(clip: Clip, measured: bool = False) -> str:
 
 def said(clip: Clip) -> str:
     """A decision in words."""
-    if clip.probabilities is None:
-        return f"no answer: {clip.reason}"
-    ranked = sorted(clip.probabilities.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {value:.2f}" for name, value in ranked)
+    ranked = sorted((clip.probabilities or {}).items(), key=lambda item: -item[1])
+    shares = ", ".join(f"{name} {value:.2f}" for name, value in ranked)
+    if clip.reason == NOT_SHOWN:
+        return f"no class named: {clip.reason}" + (f" ({shares})" if shares else "")
+    return shares or f"no answer: {clip.reason}"
 
 
 def as_json(results: Iterable[Result]) -> Generator[str, None, None]:
@@ -278,20 +292,22 @@ def as_csv(results: Iterable[Result], classes: list[str]) -> Generator[str, None
         *(f"p_{c}" for c in classes),
         "abstain",
         "reason",
+        "beats_baseline",
         "seconds",
     ]
     yield _row(columns)
     for result in results:
-        whole = _cells(result.file, "", result.whole, classes, f"{result.seconds:.4f}")
-        clips = [_cells(result.file, f"{c.start_s:g}", c, classes, "") for c in result.clips]
+        whole = _cells(result, "", result.whole, classes, f"{result.seconds:.4f}")
+        clips = [_cells(result, f"{c.start_s:g}", c, classes, "") for c in result.clips]
         for cells in [whole, *clips]:
             yield _row(cells)
 
 
-def _cells(file: str, start: str, clip: Clip, classes: list[str], seconds: str) -> list[str]:
+def _cells(result: Result, start: str, clip: Clip, classes: list[str], seconds: str) -> list[str]:
     p = clip.probabilities or {}
     shares = [f"{p[c]:.6f}" if c in p else "" for c in classes]
-    return [file, start, clip.label or "", *shares, str(clip.abstain).lower(), clip.reason, seconds]
+    abstain, beats = (str(found).lower() for found in (clip.abstain, result.beats_baseline))
+    return [result.file, start, clip.label or "", *shares, abstain, clip.reason, beats, seconds]
 
 
 def _row(cells: list[str]) -> str:
@@ -302,12 +318,18 @@ def _row(cells: list[str]) -> str:
 
 
 def standing_note(card: dict[str, Any]) -> str:
-    """What must be read with every answer: no diagnosis, and how good the model is."""
+    """What must be read with every answer: no diagnosis, how good the model is, whether it names a class."""
     value, low, high, chance = (
         number(card, "performance", "auc_macro", part)
         for part in ("value", "low", "high", "chance")
     )
-    return (
+    said = (
         f"{printable(card['note'])} On infants it had never heard this model scored a macro AUC of "
         f"{value:.2f} ({low:.2f} to {high:.2f}); {chance:g} is a coin."
+    )
+    if names_classes(card):
+        return said
+    return (
+        f"{said} It was not shown to do better than its baseline, the class shares, which take no sound at "
+        "all; so it names no class. --probabilities shows what it computes."
     )

@@ -123,7 +123,7 @@ class Listener:
         """How it went: clips, answers, events, latency and real-time factor."""
         lines = [
             f"{self.heard_s:.1f} s of sound, {counted(self.clips, 'clip')}, "
-            f"{self.answered:,} answered, {counted(self.events, 'interruption')}"
+            f"{self.answered:,} given a class, {counted(self.events, 'interruption')}"
         ]
         if self.latencies:
             median, high = np.percentile(list(self.latencies), (50, 95)) * 1000
@@ -140,7 +140,7 @@ class Listener:
         now = time.perf_counter()
         self.busy_s += now - began
         self.clips += 1
-        self.answered += not clip.abstain
+        self.answered += clip.label is not None
         self.latencies.append(now - arrived)
         return clip, now - arrived
 
@@ -281,6 +281,6 @@ class _Incoming:
         return block
 
 
-def line_of(clip: Clip, latency: float) -> dict[str, Any]:
-    """One decision as plain data, for a line of JSON."""
-    return {**clip.as_dict(), "latency_s": round(latency, 5)}
+def line_of(clip: Clip, latency: float, beats_baseline: bool) -> dict[str, Any]:
+    """One decision as plain data, for a line of JSON, with whether the model beats its baseline."""
+    return {**clip.as_dict(), "beats_baseline": beats_baseline, "latency_s": round(latency, 5)}

@@ -29,7 +29,7 @@ from cryhear.files import read_json
 from cryhear.models import primary
 from cryhear.models.fitted import Reduction
 from cryhear.prediction.bundle import Bundle
-from cryhear.prediction.card import FORMAT
+from cryhear.prediction.card import FORMAT, beats_baseline
 from cryhear.prediction.gate import FOLDER as GATE
 
 FOLDS = 5
@@ -54,6 +54,11 @@ NOT_FOR = (
 LICENCE = (
     "The weights are computed from the training data and stand under their terms: the Open Database "
     "License 1.0 where these are data/donateacry. The code is under the Apache License 2.0."
+)
+BASELINE = (
+    "The class shares of the other folds, the same for every recording and without its sound: its AUC is "
+    "auc_macro.chance, its log loss log_loss.class_shares_alone. beats_baseline: auc_macro.low is above that "
+    "AUC, and log_loss.calibrated below that log loss. Where it is false, no class is named."
 )
 NOTE = "Not a diagnosis and not a medical device: the labels are what users of a telephone app thought."
 
@@ -239,7 +244,7 @@ def _performance(judged: Judged, seed: int) -> dict[str, Any]:
         p = calibration.cross_calibrate(y, own[P_COLUMNS].to_numpy(), own["fold"].to_numpy())
         losses.append(metrics.log_loss(y, p))
         prior.append(metrics.log_loss(y, _shares_elsewhere(y, own["fold"].to_numpy())))
-    return {
+    performance = {
         "protocol": "L3: no infant on both sides", "folds": FOLDS, "repeats": int(auc["repeats"]),
         "auc_macro": {"value": float(auc["value"]), "low": float(auc["low"]),
                       "high": float(auc["high"]), "chance": 0.5},
@@ -247,7 +252,9 @@ def _performance(judged: Judged, seed: int) -> dict[str, Any]:
         "pairs": "within fold and platform",
         "recordings": int(auc["n"]), "infants": int(auc["units"]),
         "log_loss": {"calibrated": float(np.mean(losses)), "class_shares_alone": float(np.mean(prior))},
+        "baseline": BASELINE,
     }  # fmt: skip
+    return {**performance, "beats_baseline": beats_baseline(performance)}
 
 
 def _shares_elsewhere(y: np.ndarray, fold: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ SYNTHETIC_S = 7.0
 """Seconds of the worked example: what the corpus's recordings last."""
 
 NO_ANSWER = "no answer"
+UNNAMED = "probabilities, no class"
 GATE_NAMES = {"logmel": "the shipped gate", "yamnet": "YAMNet's own score"}
 """Gates as readers see them."""
 
@@ -34,14 +35,14 @@ _PLAIN = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 def judge_of(run_folder: Path) -> Judge:
-    """The run's model behind the shipped gate: what every reader of the book has."""
+    """The run's model behind the shipped gate, asked for probabilities: what every reader of the book has."""
     folder = run_folder / "model"
     if not (folder / bundle.CARD).exists():
         raise MissingArtefactError(
             f"{folder} holds no model; it was expected from the study. Run `make report`, or "
             f"cryhear train --params {run_folder / 'params.json'} --out {folder}"
         )
-    return Judge(bundle.read(folder), gate.load("logmel"))
+    return Judge(bundle.read(folder), gate.load("logmel"), probabilities=True)
 
 
 def sound(recording: str, seed: int) -> tuple[np.ndarray, str]:
@@ -89,7 +90,7 @@ def decisions(result: predict.Result) -> pd.DataFrame:
                 "end_s": ends,
                 "label": label,
                 "share": share,
-                "reason": clip.reason,
+                "reason": "" if clip.probabilities else clip.reason,
             }
             for label, share in shares.items()
         ]
@@ -104,7 +105,7 @@ def table(result: predict.Result) -> pd.DataFrame:
         *((f"{c.start_s:.1f} s", c) for c in result.clips),
     ]:
         shares = {k: round(v, 3) for k, v in (clip.probabilities or {}).items()}
-        rows.append({"clip": what, **shares, "no answer because": clip.reason, **clip.measured})
+        rows.append({"clip": what, **shares, "no class because": clip.reason, **clip.measured})
     return pd.DataFrame(rows)
 
 
@@ -123,8 +124,14 @@ def others(judge: Judge, seed: int) -> pd.DataFrame:
         "digital silence": np.zeros(n),
     }
     results = {k: predict.pieces([x.astype(np.float32)], judge).whole for k, x in made.items()}
+    # A model that names no class gives the sounds it takes for cries probabilities all the same.
     rows = [
-        {"sound": k, "answer": r.label or NO_ANSWER, "reason": r.reason} for k, r in results.items()
+        {
+            "sound": k,
+            "answer": r.label or (UNNAMED if r.probabilities else NO_ANSWER),
+            "reason": "" if r.probabilities else r.reason,
+        }
+        for k, r in results.items()
     ]
     return pd.DataFrame(rows)
 
@@ -150,9 +157,10 @@ def record(run: Any, result: predict.Result, judge: Judge, name: str) -> None:
     """Record what was said about the recording, how good the model is, and how good the gate."""
     run.number("name", name, "text")
     run.number("clips", len(result.clips), "count")
-    run.number("answered", sum(not c.abstain for c in result.clips), "count")
+    run.number("answered", sum(c.probabilities is not None for c in result.clips), "count")
     whole = result.whole
-    said = f"is called {whole.label}" if whole.label else f"gets {NO_ANSWER} ({whole.reason})"
+    unnamed = "is given no class" if whole.probabilities else f"gets {NO_ANSWER}"
+    said = f"is called {whole.label}" if whole.label else f"{unnamed} ({whole.reason})"
     run.number("answer", said, "text")
     card = judge.bundle.card
     auc, losses = card["performance"]["auc_macro"], card["performance"]["log_loss"]

@@ -110,3 +110,37 @@ def test_the_settings_are_those_of_a_study():
         for outside in (low - 2, high + 2):
             with pytest.raises(ValueError, match=name):
                 params.Preprocess(**{name: outside})
+
+
+@pytest.mark.parametrize(
+    ("auc", "loss", "beats"),
+    [
+        ((0.65, 0.5), (0.57, 0.64), True),
+        ((0.501, 0.5), (0.639, 0.64), True),
+        ((0.5, 0.5), (0.57, 0.64), False),
+        ((0.45, 0.5), (0.57, 0.64), False),
+        ((0.65, 0.5), (0.64, 0.64), False),
+        ((0.65, 0.5), (0.67, 0.64), False),
+        ((0.65, 0.66), (0.57, 0.64), False),
+    ],
+)
+def test_a_model_beats_its_baseline_by_interval_and_by_loss(auc, loss, beats):
+    performance = {
+        "auc_macro": dict(zip(("low", "chance"), auc, strict=True)),
+        "log_loss": dict(zip(("calibrated", "class_shares_alone"), loss, strict=True)),
+    }
+    assert card.beats_baseline(performance) is beats
+    for said in (True, False, None, "true", 1):
+        made = {"performance": {**performance, "beats_baseline": said}}
+        assert card.names_classes(made) is (said is True and beats)
+
+
+def test_a_card_without_the_numbers_shows_nothing():
+    old = {k: v for k, v in made_bundle.BETTER.items() if k != "beats_baseline"}
+    assert card.names_classes({"performance": made_bundle.BETTER})
+    assert not card.names_classes({"performance": old})
+    assert not card.names_classes({"performance": {}})
+    for lacking in ("auc_macro", "log_loss"):
+        broken = {k: v for k, v in made_bundle.BETTER.items() if k != lacking}
+        with pytest.raises(BundleError, match=f"performance.{lacking}"):
+            card.names_classes({"performance": broken})

@@ -53,9 +53,9 @@ def test_noise_scores_lower_than_a_cry(shipped):
 def test_the_choice_decides(monkeypatch, tmp_path):
     assert gate.load("none") is None
     assert gate.load("logmel").name == "logmel"
-    monkeypatch.setattr(gate, "yamnet_available", lambda: False)
+    monkeypatch.setattr(gate, "yamnet_wanted", lambda: False)
     assert gate.load("auto").name == "logmel"
-    monkeypatch.setattr(gate, "yamnet_available", lambda: True)
+    monkeypatch.setattr(gate, "yamnet_wanted", lambda: True)
     monkeypatch.setattr(gate, "YAMNetGate", lambda folder: SimpleNamespace(name="yamnet"))
     assert gate.load("auto").name == "yamnet"
     with pytest.raises(ParameterError, match="gate is 'open'"):

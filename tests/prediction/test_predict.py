@@ -44,7 +44,9 @@ def test_a_recording_is_answered_as_a_whole_and_clip_by_clip(judge, cry):
     assert result.file == str(cry)
     assert [c.start_s for c in result.clips] == [0.0, 1.8, 2.0]
     said = result.as_dict()
-    assert list(said) == ["file", "label", "probabilities", "abstain", "reason", "clips", "seconds"]
+    assert list(said) == [
+        "file", "label", "probabilities", "abstain", "reason", "beats_baseline", "clips", "seconds",
+    ]  # fmt: skip
     assert said["label"] == max(said["probabilities"], key=said["probabilities"].get)
     assert sum(said["probabilities"].values()) == pytest.approx(1, abs=3e-6)  # six digits each
     assert (said["abstain"], said["reason"]) == (False, "")
@@ -202,7 +204,8 @@ def test_the_note_is_no_diagnosis_and_says_how_good_the_model_is():
     card = made_bundle.make(note="Not a diagnosis.\x1b[2J").card
     note = predict.standing_note(card)
     assert note.startswith("Not a diagnosis.")
-    assert "0.51 (0.45 to 0.57); 0.5 is a coin" in note
+    assert "0.71 (0.65 to 0.77); 0.5 is a coin" in note
+    assert "names no class" not in note
     assert "\x1b" not in note
 
 
@@ -255,3 +258,58 @@ def test_every_format_gives_the_answer_of_its_samples(judge, tmp_path):
         mine = predict.recording(tmp_path / name, judge)
         assert mine.whole.as_dict() == predict.pieces([samples], judge).whole.as_dict()
         assert [c.start_s for c in mine.clips] == [c.start_s for c in expected.clips]
+
+
+@pytest.fixture(scope="module")
+def no_better():
+    return decide.Judge(made_bundle.no_better(), None)
+
+
+def test_a_model_no_better_than_its_baseline_names_no_class(no_better, cry):
+    result = predict.recording(cry, no_better)
+    for clip in [result.whole, *result.clips]:
+        assert (clip.label, clip.probabilities, clip.abstain) == (None, None, True)
+        assert clip.reason == decide.NOT_SHOWN
+        assert clip.measured["distance"] > 0  # nothing is amiss with the sound
+    said = result.as_dict()
+    assert (said["beats_baseline"], said["label"], said["probabilities"]) == (False, None, None)
+    for text in (
+        predict.as_text(result),
+        *predict.as_json([result]),
+        *predict.as_csv([result], []),
+    ):
+        assert "0." not in text.replace("0.0 s", "") or "hunger" not in text
+    assert "no class named: model not shown to beat" in predict.as_text(result)
+    rows = list(
+        csv.DictReader("\n".join(predict.as_csv([result], no_better.bundle.classes)).split("\n"))
+    )
+    assert {r["beats_baseline"] for r in rows} == {"false"}
+    assert {(r["label"], r["p_hunger"], r["reason"]) for r in rows} == {("", "", decide.NOT_SHOWN)}
+    note = predict.standing_note(no_better.bundle.card)
+    assert "names no class. --probabilities" in note
+
+
+def test_its_probabilities_are_shown_when_asked_for(judge, cry):
+    asked = decide.Judge(made_bundle.no_better(), None, probabilities=True)
+    result, known = predict.recording(cry, asked), predict.recording(cry, judge)
+    assert result.whole.label is None
+    assert result.whole.probabilities == known.whole.probabilities
+    assert [c.probabilities for c in result.clips] == [c.probabilities for c in known.clips]
+    assert "(hunger 0." in predict.as_text(result) or "hunger 0." in predict.as_text(result)
+    assert result.whole.abstain
+
+
+def test_what_is_amiss_with_a_sound_is_said_before_what_is_with_the_model(no_better):
+    x = made_bundle.cries(8.0)
+    x[:70_000] = 0
+    result = predict.pieces([x], no_better)
+    reasons = [c.reason for c in result.clips]
+    assert decide.DROPOUT in reasons
+    assert decide.NOT_SHOWN in reasons
+    assert predict.pieces([np.zeros(64_000, np.float32)], no_better).whole.reason == decide.DROPOUT
+
+
+def test_a_card_of_before_the_question_shows_nothing(cry):
+    old = {k: v for k, v in made_bundle.BETTER.items() if k != "beats_baseline"}
+    result = predict.recording(cry, decide.Judge(made_bundle.make(performance=old), None))
+    assert result.whole.reason == decide.NOT_SHOWN

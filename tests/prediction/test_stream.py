@@ -255,7 +255,7 @@ def test_closing_waits_for_no_lock_that_an_interruption_left_held():
 def test_too_short_a_sound_is_heard_and_not_answered():
     found, _, listener = events(Deaf(), wav(0.1 * np.ones(RATE)))
     assert found == []
-    assert listener.summary() == "1.0 s of sound, 0 clips, 0 answered, 0 interruptions"
+    assert listener.summary() == "1.0 s of sound, 0 clips, 0 given a class, 0 interruptions"
 
 
 def test_the_hop_may_be_chosen(judge):
@@ -337,10 +337,10 @@ def test_the_summary_gives_latency_and_real_time_factor(judge):
 
 def test_one_decision_is_one_line_of_plain_data(judge):
     clip, _ = judge.clip(made_bundle.cries(2.0), 0)
-    line = stream.line_of(clip, 0.0123456)
+    line = stream.line_of(clip, 0.0123456, True)
     assert line["latency_s"] == 0.01235
     assert set(line) == {
-        "start_s", "label", "probabilities", "abstain", "reason", "measured", "latency_s",
+        "start_s", "label", "probabilities", "abstain", "reason", "measured", "beats_baseline", "latency_s",
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from cryhear.corpus.labels import CLASSES
 from cryhear.embedding.tables import StudySet
 from cryhear.errors import MissingArtefactError, StudyError
 from cryhear.models import primary
-from cryhear.prediction import bundle, decide, predict, train
+from cryhear.prediction import bundle, card, decide, predict, train
 
 SOLVER = 5e-3
 """Two solvers of one convex problem stop by different rules: probabilities differ by thousandths."""
@@ -141,6 +141,13 @@ def test_no_one_is_judged_by_a_model_that_heard_them(data, monkeypatch):
     for repeat, own in judged.recordings.groupby("repeat"):
         at = pd.Index(rows.recordings["recording"]).get_indexer(own["recording"])
         np.testing.assert_allclose(own[P_COLUMNS], expected[repeat][at], atol=1e-6)
+
+
+def test_the_card_says_whether_the_model_beats_its_baseline(made):
+    performance = made.card["performance"]
+    assert performance["beats_baseline"] is card.beats_baseline(performance)
+    assert card.names_classes(made.card) is performance["beats_baseline"]
+    assert "class shares" in performance["baseline"]
 
 
 def test_calibration_comes_from_infants_not_heard(made, data):

@@ -82,7 +82,25 @@ def test_the_table_has_the_whole_first(result):
     table = tryout.table(result)
     assert table["clip"].tolist()[0] == "recording"
     assert len(table) == 1 + len(result.clips)
-    assert set(table["no answer because"]) >= {"", decide.DROPOUT}
+    assert set(table["no class because"]) >= {"", decide.DROPOUT}
+
+
+def test_a_model_that_names_no_class_is_looked_at_by_its_probabilities(tmp_path):
+    (tmp_path / "model").mkdir()
+    bundle.write(made_bundle.no_better(), tmp_path / "model")
+    judge = decide.Judge(bundle.read(tmp_path / "model"), None, probabilities=True)
+    x = made_bundle.cries(4.0)
+    result = predict.pieces([x], judge, "made")
+    assert result.whole.label is None
+    assert set(tryout.decisions(result)["label"]) == {"pain", "hunger", "neurological"}
+    assert set(tryout.decisions(result)["reason"]) == {""}
+    assert set(tryout.table(result)["no class because"]) == {decide.NOT_SHOWN}
+    write_json(tmp_path / "params.json", {"name": "toy", "source": {"derived": "data/toy"}})
+    run = cryhear.open_chapter("12_recording", {"study": str(tmp_path)})
+    tryout.record(run, result, judge, "made")
+    values = {name: entry["value"] for name, entry in run.ledger.numbers.items()}
+    assert values["answered"] == values["clips"] == 3
+    assert values["answer"] == f"is given no class ({decide.NOT_SHOWN})"
 
 
 def test_sounds_that_are_no_cry_are_refused(judge):
@@ -120,7 +138,7 @@ def test_what_is_recorded_is_what_was_said(judge, result, tmp_path, measured):
     values = {name: entry["value"] for name, entry in run.ledger.numbers.items()}
     assert values["clips"] == len(result.clips)
     assert values["answered"] == sum(not c.abstain for c in result.clips) < len(result.clips)
-    assert values["auc"] == 0.51
+    assert values["auc"] == 0.71
     assert values["most_class"] == "hunger"
     assert values["same_label"] == (0.9 if measured else chapter.ABSENT)
     assert 0 < values["logmel_kept"] <= 1
