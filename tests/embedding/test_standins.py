@@ -1,4 +1,4 @@
-"""Models that are not quite HeAR are fed as they must be or refused by name; none is random, none a traceback.
+"""Models that are not quite HeAR: fed as they must be, or refused by name; no random weights, no traceback.
 
 The stand-ins are those of a review of the first release, and more of their kinds.
 """
