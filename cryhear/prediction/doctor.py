@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryhear import __version__
 from cryhear.corpus.folders import printable
-from cryhear.embedding import availability
+from cryhear.embedding import availability, hear, hear_pytorch
 from cryhear.errors import CryhearError
 from cryhear.prediction import bundle, gate, predict
 
@@ -28,10 +28,10 @@ PACKAGES = {
 }
 """Packages by the extra that installs them."""
 
-HEAR = "https://huggingface.co/google/hear"
+HUB = "https://huggingface.co"
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 GIGABYTE = 1 << 30
-LACKING = re.compile(r"\bmissing \S|: cannot run|^\w+: none\b")
+LACKING = re.compile(r"\bmissing \S|\bcannot run:|^\w+: none\b")
 """What a line says where something is not there."""
 HANGING = 15
 """Columns by which a line that goes on is set in: what a name and its colon take."""
@@ -95,10 +95,8 @@ def _packages() -> list[str]:
 def _representations() -> list[str]:
     lines = []
     for name, (here, what) in availability().items():
-        # The steps to gated weights are the same for both, and stand below.
-        what = (
-            what if here or not name.startswith("hear") else f"{what.partition('. ')[0]}, see HeAR"
-        )
+        if what.startswith("gated weights. "):
+            what = "gated weights, see HeAR"  # the steps are the same for both, and stand below
         lines.append(f"{name:13}{'runs' if here else 'cannot run'}: {what}")
     return lines
 
@@ -106,9 +104,13 @@ def _representations() -> list[str]:
 def hear_access() -> str:
     """Whether there is what access to HeAR's gated weights takes, and the steps to it."""
     token = any(os.environ.get(name) for name in TOKENS) or _token_file().is_file()
+    tensorflow, pytorch = hear.RELEASE, hear_pytorch.RELEASE
     steps = (
-        f"accept the terms at {HEAR}, then `hf auth login`, then cryhear report params/hear.yaml; or set "
-        "HEAR_MODEL_DIR to a folder that holds the weights"
+        f"accept the terms at {HUB}/{tensorflow.repository}, then `hf auth login`, then cryhear report "
+        f"params/hear.yaml; or set {tensorflow.variable} to a folder that holds the weights. "
+        f"{HUB}/{pytorch.repository} is gated separately: accept there too for hear-pytorch "
+        f"({pytorch.variable}). hear needs {tensorflow.package} {tensorflow.least} or newer "
+        f"({tensorflow.why})"
     )
     return ("logged in to the model hub; " if token else "not logged in to the model hub; ") + steps
 

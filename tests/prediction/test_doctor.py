@@ -79,3 +79,23 @@ def test_no_home_is_no_reason_to_fail(elsewhere, monkeypatch):
 def test_a_gate_that_is_missing_is_said(elsewhere, monkeypatch):
     monkeypatch.setattr(doctor.gate, "load", lambda choice: doctor.gate.LogMelGate(elsewhere))
     assert "gate: none: " in doctor.report()
+
+
+def test_the_two_gated_releases_and_the_tensorflow_they_need_are_said(elsewhere):
+    said = " ".join(doctor.report().split())
+    for release in ("google/hear,", "google/hear-pytorch is gated separately"):
+        assert f"https://huggingface.co/{release}" in said
+    assert "tensorflow 2.18 or newer (the release holds StableHLO" in said
+
+
+def test_a_tensorflow_that_is_too_old_cannot_run_hear(elsewhere, monkeypatch):
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr("cryhear.embedding.weights.version", lambda _package: "2.17.1")
+    said = " ".join(doctor.report(lacking_only=True).split())
+    assert "hear cannot run: tensorflow 2.17.1 is installed; 2.18 or newer is needed" in said
+
+
+def test_a_yamnet_that_was_named_and_is_not_there_is_said(elsewhere, monkeypatch):
+    monkeypatch.setenv("CRYHEAR_YAMNET", "~/yamnet.tflite")
+    said = " ".join(doctor.report(lacking_only=True).split())
+    assert "gate: none: yamnet: ~/yamnet.tflite is not a file" in said
