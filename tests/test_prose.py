@@ -28,6 +28,7 @@ COUNTS = {
 ON_PAGES = {
     "beside_the_original": {"0.67"},  # a line of the original's code
     "how_to_read": {"0.57", "0.50", "0.64"},  # an interval made up to explain one
+    "hear_column": {"2.18", "4.50"},  # versions of TensorFlow and transformers
     "intro": {"39,201"},
     "checklists": {"1.3", "1.4", "2.1", "3.1", "3.2", "3.3", "180"},  # items; a paper's figure
     "protocol": {

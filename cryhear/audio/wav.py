@@ -135,6 +135,11 @@ class Format:
                 )  # fmt: skip
             x = np.frombuffer(data, kind).astype(np.float64)
         else:
+            if _are_in_four_bytes(data):
+                raise refused(
+                    self.name, "24 bits in 4 bytes", "3 bytes a sample",
+                    "let the recorder write S24_3LE or S16_LE",
+                )  # fmt: skip
             triples = np.frombuffer(data, np.uint8).reshape(-1, 3)
             padded = np.zeros((len(triples), 4), np.uint8)
             padded[:, 1:] = triples
@@ -335,6 +340,18 @@ def _law(codec: str) -> np.ndarray:
     (frame,) = context.decode(av.Packet(bytes(range(256))))
     table: np.ndarray = (frame.to_ndarray()[0] / 32768).astype(np.float32)
     return table
+
+
+def _are_in_four_bytes(data: bytes) -> bool:
+    """Whether every fourth byte only repeats the sign before it: what recorders call S24_LE."""
+    x = np.frombuffer(data, np.uint8)
+    for first in range(4):  # a piece may start within a sample
+        fours = x[first : first + (len(x) - first) // 4 * 4].reshape(-1, 4)
+        sign = np.where(fours[:, 2] >= 128, 255, 0)
+        # Near silence repeats signs in any case; sound has low bytes of all kinds.
+        if len(np.unique(fours[:, 0])) >= 16 and (fours[:, 3] == sign).all():
+            return True
+    return False
 
 
 def _are_floats(x: np.ndarray) -> bool:

@@ -300,3 +300,20 @@ def test_random_bytes_are_a_header_or_refused():
         except AudioError:
             continue
         assert read.ndim == 2
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_raw_samples_of_24_bits_in_4_bytes_are_refused(cut):
+    form = wavs.Format("s24le", RATE, 1)
+    x = np.round(noise(1)[:, 0] * 8388607).astype("<i4")
+    wide = x.tobytes()[cut:]
+    with pytest.raises(AudioError, match="24 bits in 4 bytes; expected 3 bytes a sample"):
+        form.samples(wide[: len(wide) // 3 * 3])
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-5, 0.0])
+def test_samples_of_24_bits_at_any_level_are_taken(scale):
+    form = wavs.Format("s24le", RATE, 1)
+    x = np.round(noise(1)[:, 0] * scale * 8388607).astype("<i4")
+    packed = x.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    np.testing.assert_allclose(form.samples(packed)[:, 0], x / 8388608, atol=1e-7)
