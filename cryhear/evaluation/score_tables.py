@@ -143,6 +143,21 @@ def majority_rates(predictions: pd.DataFrame, part: str) -> pd.Series:
     return rows.groupby("unit")["label"].agg(lambda x: x.value_counts(normalize=True).max())
 
 
+def of_knowing_nothing(searches: pd.DataFrame, majority: pd.Series) -> pd.Series:
+    """The score that knowing nothing reaches, for each row of a search's table.
+
+    Parameters
+    ----------
+    searches : pandas.DataFrame
+        ``scoring`` (of `cryhear.models.search`) and ``unit``.
+    majority : pandas.Series
+        Accuracy of always naming the commonest class, by unit (`majority_rates`): where it was scored
+        by accuracy.
+    """
+    known = {"balanced_log_loss": -np.log(3), "balanced_accuracy": 1 / 3}
+    return searches["scoring"].map(known).fillna(searches["unit"].map(majority))
+
+
 def span(values: pd.Series) -> str:
     """Lowest and highest of some values in words, for descriptions of figures."""
     return f"{values.min():.2f} to {values.max():.2f}"

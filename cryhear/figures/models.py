@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -64,22 +65,42 @@ def model_comparison(
     return figure
 
 
-@drawn("model", "candidate", "mean_score")
+SCORED = {
+    "balanced_log_loss": "minus log loss, classes weighing alike (nats)",
+    "balanced_accuracy": "balanced accuracy",
+}
+"""What searches score by, as written on an axis (greater is better), where it is not as it is named."""
+
+
+@drawn("model", "candidate", "mean_score", "scoring")
 def search(table: pd.DataFrame, x_label: str) -> Figure:
     """Every candidate of every search, as a strip a model; the chosen one in a ring.
+
+    Searches that scored by different things stand in a panel each, for their scores share no axis.
 
     Parameters
     ----------
     table : pandas.DataFrame
         What a search returns (`cryhear.models.search.SearchResult.table`), of one or several models:
-        ``model``, ``candidate`` (int), ``mean_score``, optionally ``chosen`` (bool) and ``chance``
-        (score of knowing nothing); rows of further folds of a candidate are the same dot.
+        ``model``, ``candidate`` (int), ``mean_score``, ``scoring``, optionally ``chosen`` (bool) and
+        ``chance`` (score of knowing nothing); rows of further folds of a candidate are the same dot.
     x_label : str
-        What was scored (greater is better).
+        Where it was scored: 'inner folds'.
     """
     table = table.drop_duplicates(["model", "candidate"])
+    scorings = groups_of(table, "scoring")
+    sizes = [table.loc[table["scoring"] == scoring, "model"].nunique() for scoring in scorings]
+    height = 0.5 + 0.75 * len(sizes) + 0.42 * sum(sizes)
+    figure, grid = new(len(sizes), 1, height=height, squeeze=False, height_ratios=sizes)
+    for axes, scoring in zip(grid.flat, scorings, strict=True):
+        _candidates(axes, table[table["scoring"] == scoring])
+        axes.set_xlabel(f"{x_label}: {SCORED.get(scoring, display_name(scoring))}")
+    legend(figure)
+    return figure
+
+
+def _candidates(axes: Axes, table: pd.DataFrame) -> None:
     models = groups_of(table, "model")
-    figure, axes = new(height=1.3 + 0.42 * len(models))
     at = np.array([models.index(m) for m in table["model"]]) + (table["candidate"] % 7 - 3) * 0.07
     score = table["mean_score"]
     axes.plot(score, at, color=INK, marker="o", linestyle="", alpha=0.45, label="candidate")
@@ -94,9 +115,6 @@ def search(table: pd.DataFrame, x_label: str) -> Figure:
     names = [f"{display_name(m)} ({int((table['model'] == m).sum())})" for m in models]
     axes.set_yticks(range(len(models)), names)
     axes.set_ylim(len(models) - 0.5, -0.5)
-    axes.set_xlabel(x_label)
-    legend(figure)
-    return figure
 
 
 @drawn(

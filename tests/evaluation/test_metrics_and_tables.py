@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from cryhear.corpus.labels import CLASSES
 from cryhear.errors import CryhearError, EvaluationError
-from cryhear.evaluation import auc, calibration, metrics, validation
+from cryhear.evaluation import auc, calibration, metrics, score_tables, validation
 
 EXACT = 1e-12
 """Sums of a few hundred float64 terms of order 1, in another order: a thousand roundings."""
@@ -319,3 +319,11 @@ def test_strata_number_combinations():
     assert validation.strata(table, []).tolist() == [0] * 4
     with pytest.raises(EvaluationError, match="no column corpus"):
         validation.strata(table, ["corpus"])
+
+
+def test_what_knowing_nothing_scores_depends_on_the_scoring():
+    searches = pd.DataFrame(
+        {"scoring": ["balanced_log_loss", "balanced_accuracy", "accuracy"], "unit": ["file"] * 3}
+    )
+    found = score_tables.of_knowing_nothing(searches, pd.Series({"file": 0.8}))
+    assert found.tolist() == pytest.approx([-np.log(3), 1 / 3, 0.8])

@@ -236,6 +236,13 @@ def test_rows_of_different_quantities_have_a_chance_each(case: str, label: str) 
     assert np.allclose(drawn, sorted(rows), atol=DRAWING)
 
 
+def test_searches_by_different_scores_share_no_axis() -> None:
+    labels = [axes.get_xlabel() for axes in draw("search").axes]
+    assert len(labels) == 2
+    assert sum("nats" in label for label in labels) == 1
+    assert sum("balanced accuracy" in label for label in labels) == 1
+
+
 def test_only_rows_that_share_the_settings_are_filled() -> None:
     axes = draw("beside_original").axes[0]
     ours = {c.get_label(): c.lines[0] for c in axes.containers}
