@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import nbformat
 import pytest
+import whole_study
 
 from cryhear.errors import LedgerError
 from cryhear.study.ledger import Ledger, merge, quoted
@@ -153,3 +154,45 @@ def test_published_conclusions_quote_numbers_that_were_found() -> None:
         if name not in numbers
     }
     assert not missing
+
+
+FOUND = {
+    "leakage.conclusion_primary": True,
+    "leakage.conclusion_metadata": True,
+    "leakage.conclusion_others": True,
+    "leakage.conclusion_excluded": False,
+    "leakage.conclusion_inflation": False,
+    "controls.conclusion_identity": False,
+    "controls.conclusion_increment": True,
+    "controls.conclusion_curve": False,
+    "exploration.conclusion_class": True,
+    "embedding.conclusion_barcodes": True,
+    "crossvalidation.conclusion_infants": True,
+    "robustness.conclusion_noise": True,
+    "recording.conclusion_worth": True,
+    "recording.conclusion_calibrated": True,
+}
+"""What is concluded where classes plainly differ; the published run concludes the opposite of each."""
+
+
+def test_the_published_run_concludes_the_opposite_of_the_planted_study() -> None:
+    numbers = merge(PUBLISHED)
+    same = [key for key, holds in FOUND.items() if numbers[key]["holds"] == holds]
+    assert not same
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_study_with_a_planted_effect_prints_the_other_sentences(tmp_path: Path) -> None:
+    project = whole_study.make(tmp_path)
+    made = whole_study.cryhear(project, "report", "params/planted.yaml")
+    assert made.returncode == 0, made.stdout + made.stderr
+    numbers = merge(sorted((project / "results" / "planted").glob("*/ledger.json")))
+    assert {key: numbers[key]["holds"] for key in FOUND} == FOUND
+    for key, entry in concluded(numbers).items():
+        assert entry["value"] != entry["otherwise"], key
+        assert set(quoted(entry["value"])) <= set(numbers), key
+    cover = (project / "_build" / "html" / "intro.html").read_text(encoding="utf-8")
+    cover = " ".join(re.sub(r"<[^>]+>", "", cover).split())
+    assert "the model tells the labels apart better than chance" in cover
+    assert "no sign was found" not in cover

@@ -256,7 +256,11 @@ def _figure_entry(chapter: str, name: str, figure: dict[str, Any]) -> list[str]:
 
 def _configure(config: dict[str, Any], folder: Path, unknown: list[str]) -> dict[str, Any]:
     config["html"]["extra_footer"] = provenance(folder / "chapters")
-    config["sphinx"]["config"]["cryhear_skipped"] = unknown
+    settings = config["sphinx"]["config"]
+    settings["cryhear_skipped"] = unknown
+    # What a page may quote though this run has no such number.
+    ledgers = sorted(PUBLISHED.glob("*/ledger.json"))
+    settings["cryhear_published"] = [path.absolute().as_posix() for path in ledgers]
     return config
 
 

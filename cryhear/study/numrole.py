@@ -20,6 +20,7 @@ from sphinx.util.docutils import SphinxRole
 from sphinx.util.logging import getLogger
 
 from cryhear.errors import LedgerError
+from cryhear.study.chapter import ABSENT
 from cryhear.study.ledger import merge
 
 if TYPE_CHECKING:
@@ -213,8 +214,8 @@ class NumRole(SphinxRole):
         for path in self.env.cryhear_ledgers:  # type: ignore[attr-defined]
             self.env.note_dependency(path)
         try:
-            entry = find(self.env.cryhear_numbers, key)  # type: ignore[attr-defined]
-            text = show(entry, part.strip())
+            entry = find(self._numbers(key), key)
+            text = self._shown(key, entry, part.strip())
         except LedgerError as error:
             location = self.get_location()
             log.warning(
@@ -225,6 +226,23 @@ class NumRole(SphinxRole):
             return self._sentence(key, text), []
         tip = explain(key, entry)
         return [nodes.abbreviation(text, text, explanation=tip, classes=["num"])], []
+
+    def _numbers(self, key: str) -> dict[str, dict[str, Any]]:
+        """This book's numbers, with words for one that only the published run has."""
+        numbers: dict[str, dict[str, Any]] = self.env.cryhear_numbers  # type: ignore[attr-defined]
+        if key in numbers or key not in self.env.cryhear_published:  # type: ignore[attr-defined]
+            return numbers
+        return {key: {"value": ABSENT, "unit": "text"}}
+
+    def _shown(self, key: str, entry: dict[str, Any], part: str) -> str:
+        try:
+            return show(entry, part)
+        except LedgerError:
+            published = self.env.cryhear_published.get(key)  # type: ignore[attr-defined]
+            if published is None or part not in ("ci", "n"):
+                raise
+            show(published, part)  # a page that asks the published run for too much is wrong
+            return show(entry) if part == "ci" else ABSENT
 
     def _sentence(self, key: str, text: str) -> list[nodes.Node]:
         depth = self.env.temp_data.get("cryhear_depth", 0)
@@ -246,12 +264,14 @@ def _read_ledgers(app: Sphinx, env: BuildEnvironment, _docnames: list[str]) -> N
     paths = sorted(path for pattern in patterns for path in Path(app.srcdir).glob(pattern))
     env.cryhear_ledgers = [path.as_posix() for path in paths]  # type: ignore[attr-defined]
     env.cryhear_numbers = merge(paths)  # type: ignore[attr-defined]
+    env.cryhear_published = merge(app.config.cryhear_published)  # type: ignore[attr-defined]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the role and its two settings with Sphinx."""
+    """Register the role and its three settings with Sphinx."""
     app.add_config_value("cryhear_ledgers", ["chapters/*/ledger.json"], "env")
     app.add_config_value("cryhear_skipped", [], "env")
+    app.add_config_value("cryhear_published", [], "env")
     app.add_role("num", NumRole())
     app.connect("env-before-read-docs", _read_ledgers)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
