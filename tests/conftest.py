@@ -71,3 +71,15 @@ def corpora() -> Path:
 def yamnet_path() -> Path:
     """YAMNet's TFLite file, where it is found."""
     return _found("CRYHEAR_YAMNET", SIDE / "models" / "yamnet" / "yamnet.tflite", "yamnet.tflite")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, unless it is asked for by ``-m long``."""
+    if "long" in (config.option.markexpr or ""):
+        return
+    skip = pytest.mark.skip(
+        reason="a whole study and its book, which takes minutes: pytest -m long"
+    )
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skip)

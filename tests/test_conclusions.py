@@ -2,7 +2,7 @@
 
 A conclusion is one of two sentences, chosen by a predicate (`cryhear.study.ledger.Ledger.conclude`). These
 tests walk all of them: in the source of the notebooks and of the library, where nothing needs to run;
-in the published ledgers; and, under ``-m slow``, in the book of a synthetic study in which the classes
+in the published ledgers; and, under ``-m long``, in the book of a synthetic study in which the classes
 do differ (``params/planted.yaml``), which prints the sentences that the published run does not.
 """
 
@@ -181,7 +181,7 @@ def test_the_published_run_concludes_the_opposite_of_the_planted_study() -> None
     assert not same
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_study_with_a_planted_effect_prints_the_other_sentences(tmp_path: Path) -> None:
     project = whole_study.make(tmp_path)

@@ -228,7 +228,7 @@ class NumRole(SphinxRole):
         return [nodes.abbreviation(text, text, explanation=tip, classes=["num"])], []
 
     def _numbers(self, key: str) -> dict[str, dict[str, Any]]:
-        """This book's numbers, with words for one that only the published run has."""
+        """The numbers of the book, with words for one that only the published run has."""
         numbers: dict[str, dict[str, Any]] = self.env.cryhear_numbers  # type: ignore[attr-defined]
         if key in numbers or key not in self.env.cryhear_published:  # type: ignore[attr-defined]
             return numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,11 @@ def test_a_formula_becomes_mathml_that_keeps_its_source() -> None:
 
 
 def build(
-    folder: Path, page: str, numbers: dict[str, object], skipped: str = ""
+    folder: Path,
+    page: str,
+    numbers: dict[str, object],
+    skipped: str = "",
+    published: dict[str, object] | None = None,
 ) -> tuple[str, str]:
     """Build one Markdown page with Sphinx alone; return its HTML and the warnings."""
     import io
@@ -138,10 +143,12 @@ def build(
     (folder / "chapters" / "01_audit").mkdir(parents=True)
     ledger = {"chapter": "01_audit", "numbers": numbers}
     (folder / "chapters" / "01_audit" / "ledger.json").write_text(json.dumps(ledger))
+    elsewhere = folder / "published.json"
+    elsewhere.write_text(json.dumps({"chapter": "01_audit", "numbers": published or {}}))
     (folder / "conf.py").write_text(
         "extensions = ['myst_parser', 'cryhear.study.numrole', 'cryhear.study.mathml']\n"
         "html_math_renderer = 'mathml'\nmyst_enable_extensions = ['dollarmath']\n"
-        f"cryhear_skipped = [{skipped!r}]\n"
+        f"cryhear_skipped = [{skipped!r}]\ncryhear_published = [{elsewhere.as_posix()!r}]\n"
     )
     (folder / "index.md").write_text(page)
     warnings = io.StringIO()
@@ -175,6 +182,27 @@ def test_an_unknown_key_is_a_warning_with_its_place(tmp_path: Path) -> None:
     assert "index.md:3: WARNING" in warnings
     assert "no ledger has the number 'audit.m' (nearest: audit.n)" in warnings
     assert "[audit.m?]" in text
+
+
+def test_what_only_the_published_run_has_is_said_not_to_be_had(tmp_path: Path) -> None:
+    whole = {"value": 0.5, "unit": "score", "low": 0.4, "high": 0.6, "n": 90}
+    bare = {"value": 0.7, "unit": "score"}
+    page = (
+        "# Page\n\n{num}`audit.far ci`; {num}`audit.auc ci`, {num}`audit.auc n`; {num}`audit.raw`\n"
+    )
+    text, warnings = build(
+        tmp_path, page, {"auc": bare, "raw": bare}, published={"auc": whole, "far": whole}
+    )
+    said = re.sub(r"<[^>]+>", "", text)
+    absent = "(not to be had from this study)"
+    assert f"{absent}; 0.70, {absent}; 0.70" in said
+    assert warnings == ""
+
+
+def test_a_part_that_the_published_run_lacks_too_is_a_mistake(tmp_path: Path) -> None:
+    bare = {"raw": {"value": 0.7, "unit": "score"}}
+    _, warnings = build(tmp_path, "# Page\n\n{num}`audit.raw ci`\n", bare, published=bare)
+    assert "recorded without low and high" in warnings
 
 
 def test_a_conclusion_that_quotes_itself_ends(tmp_path: Path) -> None:

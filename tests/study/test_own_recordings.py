@@ -15,7 +15,7 @@ def _page(project: Path, name: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", "", html).split())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_sixty_plainly_named_files_have_their_book(tmp_path: Path) -> None:
     project = whole_study.make(tmp_path)
@@ -32,7 +32,7 @@ def test_sixty_plainly_named_files_have_their_book(tmp_path: Path) -> None:
     assert "No infant here has two recordings" in _page(project, "chapters/09_leakage")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_study_of_two_classes_says_in_each_chapter_what_cannot_be_asked(tmp_path: Path) -> None:
     project = whole_study.make(tmp_path)
