@@ -89,7 +89,7 @@ def written() -> tuple[Conclusion, ...]:
     for path in LIBRARY:
         source = path.read_text(encoding="utf-8")
         if "run.conclude(" in source:
-            found += _calls(source, path.stem, path.stem)
+            found += _calls(source, path.stem, HOLE)  # its keys are of the chapter that runs
     return tuple(found)
 
 
