@@ -33,9 +33,20 @@ def label_ceiling(agreement: float, priors: np.ndarray, pairs: bool = False) -> 
     >>> round(label_ceiling(0.75, np.full(3, 1 / 3)), 3)
     0.812
     """
-    chance = float(np.square(priors).sum())
-    kept = float(np.clip((agreement - chance) / (1 - chance), 0.0, 1.0))
+    kept = float(np.clip(kappa(agreement, priors), 0.0, 1.0))
     return 0.5 * (1 + (np.sqrt(kept) if pairs else kept))
+
+
+def kappa(agreement: float, priors: np.ndarray) -> float:
+    """Agreement beyond what two labellers reach who both name classes at the base rates.
+
+    Examples
+    --------
+    >>> round(kappa(0.75, np.full(3, 1 / 3)), 3)
+    0.625
+    """
+    chance = float(np.square(priors).sum())
+    return (agreement - chance) / (1 - chance)
 
 
 def pair_disagreement(recordings: pd.DataFrame, within_s: float = 300.0) -> tuple[int, int]:

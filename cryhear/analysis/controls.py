@@ -13,16 +13,18 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from cryhear.analysis import permutation, power, trials
+from cryhear import pieces
+from cryhear.analysis import identity, penalty, permutation, power, trials
 from cryhear.analysis.primary_auc import Plan, repeat_auc
 from cryhear.analysis.trials import Rows
+from cryhear.corpus import splits
 from cryhear.corpus.labels import CLASSES
 from cryhear.evaluation import bootstrap
 from cryhear.evaluation.auc import Ranked
 from cryhear.evaluation.bootstrap import draw_weights
 from cryhear.evaluation.validation import strata
 from cryhear.models import primary
-from cryhear.models.primary import Reduction
+from cryhear.models.primary import PRIMARY, Reduction
 
 PROBES: dict[str, tuple[str, ...]] = {
     "platform": (),
@@ -31,7 +33,10 @@ PROBES: dict[str, tuple[str, ...]] = {
 }
 """Attributes asked of the embeddings, and within what their pairs are counted."""
 
-PROBE_C = 0.01
+EQUAL = ("label", "infant", "age_band", "sex", "platform")
+"""What the same probe is asked for at the same strengths."""
+
+PROBE_C = penalty.BESIDE
 FEWEST_INFANTS = 10
 """Infants a value of an attribute needs, below which it is left out of its probe."""
 
@@ -49,31 +54,67 @@ def plan_of(rows: Rows, folds: int, repeats: int, seed: int) -> Plan:
     return Plan.draw(rows.recordings, drawn, seed=seed)
 
 
-def attribute(
-    rows: Rows, column: str, folds: int, repeats: int, draws: int, seed: int
-) -> dict[str, Any]:
-    """How well a linear probe reads an attribute of infants it has not heard.
+def probe(
+    rows: Rows, column: str, folds: int, repeats: int, draws: int, seed: int,
+    strengths: Sequence[float] = (PROBE_C,),
+) -> pd.DataFrame:  # fmt: skip
+    """How well a linear probe reads an attribute of infants it has not heard, at fixed strengths.
+
+    Parameters
+    ----------
+    column : str
+        An attribute of the recordings; 'label' for the label itself; 'infant' for the infant, which
+        can only be asked of new recordings of known infants: folds over recordings, infants with at
+        least `identity.FEWEST` of them.
+    strengths : sequence of float
+        C of the class-weighted logistic regression on components that hold 95 % of the variance.
 
     Returns
     -------
-    dict
-        ``target``, ``value`` (mean one-vs-rest AUC), ``low``, ``high``, ``chance``, ``n``,
-        ``infants``, ``values`` (how many the attribute has); ``value`` is NaN with fewer than two.
+    pandas.DataFrame, one row a strength
+        ``target``, ``C``, ``value`` (mean one-vs-rest AUC), ``low``, ``high`` (test-sampling only),
+        ``chance``, ``n``, ``infants``, ``values`` (how many the attribute has), ``fewest`` (infants
+        of the value that fewest have); ``value`` is NaN with fewer than two values.
     """
-    table = rows.recordings
-    infants = table[table[column] != ""].groupby(column)["infant"].nunique()
-    kept = sorted(infants[infants >= FEWEST_INFANTS].index)
+    table, known = rows.recordings, column == "infant"
+    counted = table.loc[table[column] != ""].groupby(column)
+    sizes = counted.size() if known else counted["infant"].nunique()
+    kept = sorted(sizes[sizes >= (identity.FEWEST if known else FEWEST_INFANTS)].index)
     own = rows.subset(table[column].isin(kept).to_numpy())
     found = {"target": column, "chance": 0.5, "n": len(own.X), "values": len(kept)}
     found["infants"] = own.recordings["infant"].nunique()
+    found["fewest"] = 1 if known else int(sizes[kept].min()) if kept else 0
     if len(kept) < 2:
-        return {**found, "value": np.nan, "low": np.nan, "high": np.nan}
+        return pd.DataFrame(
+            [{**found, "C": C, "value": np.nan, "low": np.nan, "high": np.nan} for C in strengths]
+        )
     target = pd.Categorical(own.recordings[column], categories=kept).codes.astype(int)
-    plan = plan_of(own, folds, repeats, seed)
-    stratum = [_within(own, fold, PROBES.get(column, ("platform",))) for fold in plan.folds]
-    score = [_probe(own.X, target, fold) for fold in plan.folds]
-    value, low, high = _interval(score, target, stratum, own.recordings["infant"], draws, seed)
-    return {**found, "value": value, "low": low, "high": high}
+    if known:
+        drawn = [
+            splits.folds(own.recordings, "recording", folds, seed + r, stratify=False)
+            for r in range(repeats)
+        ]
+    else:
+        drawn = list(primary.primary_folds(own.recordings, folds, repeats, seed))
+    stratum = [_within(own, fold, PROBES.get(column, ("platform",))) for fold in drawn]
+    scores = [_probe(own.X, target, fold, strengths) for fold in drawn]
+    rows_of = []
+    for i, C in enumerate(strengths):
+        interval = _interval_by_class if known else _interval
+        at = [score[i] for score in scores]
+        value, low, high = interval(at, target, stratum, own.recordings["infant"], draws, seed)
+        rows_of.append({**found, "C": C, "value": value, "low": low, "high": high})
+    return pd.DataFrame(rows_of)
+
+
+def equal_probes(
+    run: Any, rows: Rows, setting: Mapping[str, int], strengths: Sequence[float] = PRIMARY.Cs
+) -> pd.DataFrame:
+    """`probe` of the label, the infant, age, sex and platform, all at the same strengths."""
+    common = {"rows": rows.with_features(rows.X), "strengths": tuple(strengths), **setting}
+    calls = [{"column": column} for column in EQUAL]
+    folder = run.run_folder / "parts" / run.chapter
+    return pieces.gather(folder, "probe", probe, common, calls)
 
 
 def contrast(
@@ -233,15 +274,19 @@ def _within(rows: Rows, fold: np.ndarray, columns: tuple[str, ...]) -> np.ndarra
     return strata(table, ["fold", *columns])
 
 
-def _probe(X: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Out-of-fold scores of every value, shape (n, k)."""
-    score = np.zeros((len(X), target.max() + 1))
+def _probe(
+    X: np.ndarray, target: np.ndarray, fold: np.ndarray, strengths: Sequence[float]
+) -> np.ndarray:
+    """Out-of-fold scores of every value at every strength, shape (strengths, n, k)."""
+    score = np.zeros((len(strengths), len(X), target.max() + 1))
     for k in np.unique(fold):
-        train, test = fold != k, fold == k
-        reduction = Reduction.fit(X[train], primary.PRIMARY.explained)
-        model = LogisticRegression(C=PROBE_C, class_weight="balanced", max_iter=2000)
-        model.fit(reduction(X[train]), target[train])
-        score[np.ix_(test, model.classes_)] = model.predict_proba(reduction(X[test]))
+        train, test = fold != k, np.flatnonzero(fold == k)
+        reduction = Reduction.fit(X[train], PRIMARY.explained)
+        Z, heard = reduction(X[train]), reduction(X[test])
+        for i, C in enumerate(strengths):
+            model = LogisticRegression(C=C, class_weight="balanced", max_iter=2000)
+            model.fit(Z, target[train])
+            score[i][np.ix_(test, model.classes_)] = model.predict_proba(heard)
     return score
 
 
@@ -262,3 +307,25 @@ def _interval(
     means = np.mean(values, axis=(0, 1))
     low, high, _, _ = bootstrap.interval_of(means[None, 1:], "probe")
     return float(means[0]), float(low[0]), float(high[0])
+
+
+def _interval_by_class(
+    score: list[np.ndarray],
+    target: np.ndarray,
+    stratum: list[np.ndarray],
+    infants: pd.Series,
+    draws: int,
+    seed: int,
+) -> tuple[float, float, float]:
+    """As `_interval` where each value is an infant: infants' own AUCs are drawn, not recordings."""
+    each = np.ones((len(target), 1))
+    values = [
+        [Ranked(target == k, own[:, k], part).auc(each)[0] for k in range(own.shape[1])]
+        for own, part in zip(score, stratum, strict=True)
+    ]
+    by_infant = np.nanmean(values, axis=0)
+    by_infant = by_infant[np.isfinite(by_infant)]
+    weights = bootstrap.unit_draws(len(by_infant), draws, seed)
+    means = by_infant @ weights / len(by_infant)
+    low, high, _, _ = bootstrap.interval_of(means[None], "probe")
+    return float(by_infant.mean()), float(low[0]), float(high[0])

@@ -50,30 +50,41 @@ def fold_counts(rows: Rows, plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def ceilings(rows: Rows) -> pd.DataFrame:
-    """The macro AUC that the labels' own noise allows, by two accounts of how noisy they are.
+AGREEMENT = 0.75
+"""Share of cries in which the parents' opinion agreed with what ended the cry (Lockhart-Bouron et
+al. 2023), among three causes."""
 
-    Errors follow the base rates (`ceiling.label_ceiling`). Recordings of one installation within
-    five minutes should share their cause; parents' opinions agree with what ended the cry in 75 %
-    (Lockhart-Bouron et al. 2023).
+
+def ceilings(rows: Rows) -> pd.DataFrame:
+    """The macro AUC that the labels' own noise allows, by three accounts of how noisy they are.
+
+    Errors follow the base rates (`ceiling.label_ceiling`). Parents' opinions agree with what ended
+    the cry in 75 %, among three causes. Read as raw agreement at this corpus' base rates, where
+    always naming the commonest class already agrees in most cases, that is a small kappa; had the
+    source's three causes been equally common, it is a kappa of 0.63. Recordings of one installation
+    within five minutes should share their cause.
 
     Returns
     -------
     pandas.DataFrame
-        ``source``, ``agreement``, ``pairs`` (missing for the first), ``disagreeing``, ``value``.
+        ``source``, ``agreement``, ``kappa``, ``pairs`` (missing but for the last), ``disagreeing``,
+        ``value``.
     """
     priors = np.bincount(rows.y, minlength=len(CLASSES)) / len(rows.y)
+    equal = np.full(len(CLASSES), 1 / len(CLASSES))
     disagreeing, pairs = ceiling.pair_disagreement(rows.recordings)
-    asked = [("parents against outcome, 75 % agree", 0.75, False, np.nan, np.nan)]
+    asked = [("parents, 75 % of\nthese base rates", AGREEMENT, priors, False, np.nan, np.nan),
+             ("parents, 75 % of\nequal classes", AGREEMENT, equal, False, np.nan, np.nan)]  # fmt: skip
     if pairs:
-        agree = 1 - disagreeing / pairs
         name = "pairs of one installation\nwithin 5 minutes"
-        asked.append((name, agree, True, pairs, disagreeing))
-    table = pd.DataFrame(asked, columns=["source", "agreement", "both", "pairs", "disagreeing"])
-    table["value"] = [
-        ceiling.label_ceiling(row.agreement, priors, row.both) for row in table.itertuples()
-    ]
-    return table.drop(columns="both")
+        asked.append((name, 1 - disagreeing / pairs, priors, True, pairs, disagreeing))
+    table = [
+        {"source": source, "agreement": agreement, "kappa": ceiling.kappa(agreement, shares),
+         "pairs": n, "disagreeing": differ,
+         "value": ceiling.label_ceiling(agreement, shares, both)}
+        for source, agreement, shares, both, n, differ in asked
+    ]  # fmt: skip
+    return pd.DataFrame(table)
 
 
 def detectable(summary: pd.DataFrame, null: pd.DataFrame, error: float) -> tuple[float, str]:
@@ -91,6 +102,21 @@ def detectable(summary: pd.DataFrame, null: pd.DataFrame, error: float) -> tuple
     if place and tried[min(place, len(tried) - 1)] - tried[place - 1] > WIDEST_STEP:
         return by_formula, "by formula: the simulated effects leap over it"
     return simulated, "simulated"
+
+
+def detectable_range(summary: pd.DataFrame) -> tuple[float, float]:
+    """The smallest detectable AUC were the true powers at the ends of their Wilson intervals.
+
+    Returns
+    -------
+    low, high : float
+        NaN where no effect tried reaches the power.
+    """
+    low, high = (
+        power.detectable_auc(summary.assign(share_significant=summary[end]))
+        for end in ("high", "low")
+    )
+    return low, high
 
 
 def precision(refits: pd.DataFrame, rows: Rows) -> pd.DataFrame:
@@ -140,16 +166,19 @@ def comparison(nulls: dict[str, pd.DataFrame]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``representation``, ``value`` (AUC), ``low``, ``high`` (middle 95 % of its permutations),
-        ``chance`` (their mean), ``p_maximum``.
+        ``representation``, ``value`` (AUC), ``null_low``, ``null_high`` (middle 95 % of its
+        permutations), ``chance`` (their mean), ``p_maximum`` (one-sided), ``p_two_sided`` (for
+        itself, not corrected).
     """
     p = permutation.maximum_p(nulls)
     table = []
     for name, null in nulls.items():
         drawn = null["auc"].to_numpy()[1:]
         low, high = np.quantile(drawn, [0.025, 0.975])
-        table.append((name, null["auc"].iloc[0], low, high, drawn.mean(), p[name]))
+        both = permutation.p_two_sided(null)
+        table.append((name, null["auc"].iloc[0], low, high, drawn.mean(), p[name], both))
     columns = ["representation", "value", "null_low", "null_high", "chance", "p_maximum"]
+    columns.append("p_two_sided")
     return pd.DataFrame(table, columns=columns)
 
 

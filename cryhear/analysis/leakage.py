@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear import pieces
-from cryhear.analysis import end_to_end, permutation, power, trials
+from cryhear.analysis import below_chance, end_to_end, penalty, permutation, power, trials
 from cryhear.analysis.controls import plan_of
 from cryhear.analysis.primary_auc import Plan
 from cryhear.analysis.trials import Rows
@@ -33,6 +34,11 @@ SHUFFLES = 8
 SIZE_RUNS = 5
 """Studies without an effect for each simulated study of an effect."""
 SIDE_PERMUTATIONS = 100
+EXCHANGES = 99
+"""Exchanges of labels behind the mean score of meaningless labels at another strength."""
+STEEPER = (0.1,)
+"""Strengths beside `penalty.BESIDE` at which the inflation is asked."""
+COMPARED = ("L1", "L2", "L3")
 MODEL_REPEATS = 2
 """Repeats, at most, of the models beside logistic regression."""
 
@@ -185,6 +191,48 @@ class Audit:
                   "seed": self.settings.seed}  # fmt: skip
         calls = [{"rung": rung} for rung in RUNGS[:4]]
         return self._gather("meaningless", trials.shuffled, common, calls)
+
+    def strengths(self) -> pd.DataFrame:
+        """The primary folds at fixed strengths of the penalty: see `penalty.on_primary_folds`."""
+        common = {"rows": _bare(self.primary), "plan": self.primary_plan}
+        calls = [{"repeat": r} for r in range(self.settings.repeats)]
+        return self._gather("strengths", penalty.on_primary_folds, common, calls)
+
+    def exchanged_beside(self) -> pd.DataFrame:
+        """Labels exchanged between infants at the strength `penalty.BESIDE`."""
+        common = {"rows": _bare(self.primary), "plan": self.primary_plan, "C": penalty.BESIDE,
+                  "exchanges": min(EXCHANGES, self.settings.permutations)}  # fmt: skip
+        return self._gather("exchanged", penalty.exchanged, common, [{"seed": self.settings.seed}])
+
+    def ladder_at_strengths(self) -> pd.DataFrame:
+        """The primary cell of the ladder at fixed strengths: predictions with ``C``.
+
+        Every rung at `penalty.BESIDE`; those whose inflation is asked at all of `STEEPER` too.
+        """
+        settings = self.settings
+        common = {"rows": self.primary, "splits": settings.folds, "seed": settings.seed}
+        rungs = [(C, rung) for C in (penalty.BESIDE, *STEEPER)
+                 for rung in (RUNGS if C == penalty.BESIDE else COMPARED)]  # fmt: skip
+        calls = [
+            {"C": C, "rung": rung, "repeat": r}
+            for C, rung in rungs
+            for r in range(1 if rung == "L4" else settings.ladder_repeats)
+        ]
+        return self._gather("ladder-strengths", penalty.rung, common, calls)
+
+    def tried_below(self, representations: Sequence[str]) -> pd.DataFrame:
+        """What was tried on representations that score below chance: predictions with ``tried``."""
+        settings, tables = self.settings, []
+        for representation in representations:
+            common = {"rows": _bare(self.rows(self.sets[0], representation)),
+                      "folds": settings.folds, "seed": settings.seed}  # fmt: skip
+            calls = [
+                {"how": how, "repeat": r}
+                for how in below_chance.TRIED
+                for r in range(settings.repeats)
+            ]
+            tables.append(self._gather("below", below_chance.tried, common, calls))
+        return pd.concat(tables, ignore_index=True)
 
     def primary_predictions(self) -> pd.DataFrame:
         """Out-of-fold predictions of the primary procedure, every set, representation and repeat."""

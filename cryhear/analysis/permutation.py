@@ -124,6 +124,19 @@ def p_value(null: pd.DataFrame) -> float:
     return float((values[1:] >= values[0]).sum() + 1) / len(values)
 
 
+def p_two_sided(null: pd.DataFrame) -> float:
+    """Two-sided p: twice the smaller of the shares of permutations as high and as low as the data.
+
+    Examples
+    --------
+    >>> p_two_sided(pd.DataFrame({"auc": [0.3, 0.5, 0.6, 0.4]}))  # below all three permutations
+    0.5
+    """
+    values = null["auc"].to_numpy()
+    low = float((values[1:] <= values[0]).sum() + 1) / len(values)
+    return min(1.0, 2 * min(p_value(null), low))
+
+
 def maximum_p(nulls: Mapping[str, pd.DataFrame]) -> pd.Series:
     """P of each representation, corrected by the maximum statistic (Westfall and Young 1993).
 

@@ -106,12 +106,18 @@ def null(rows: Rows, plan: Plan, drawn: int, used: int, seed: int, repeat: int) 
 def primary(rows: Rows, plan: Plan, repeat: int) -> pd.DataFrame:
     """One repeat's out-of-fold predictions of the primary procedure: protocol 'primary'."""
     own = one_repeat(plan, repeat)
+    table = prediction_table(rows, own, repeat)
+    table[cross_validation.P_COLUMNS] = out_of_fold(rows.X, rows.y, own)[0]
+    return table
+
+
+def prediction_table(rows: Rows, own: Plan, repeat: int) -> pd.DataFrame:
+    """What stands beside the probabilities of one repeat of the primary folds, a row a recording."""
     table = rows.recordings[["recording", "infant", "platform", "label"]].copy()
     table.insert(2, "set", rows.set)
     table = table.assign(protocol="primary", part="oof")
     table["repeat"], table["fold"] = np.int8(repeat), own.folds[0].astype(np.int8)
     table["model"], table["representation"] = "logistic_regression", rows.representation
-    table[cross_validation.P_COLUMNS] = out_of_fold(rows.X, rows.y, own)[0]
     return table
 
 
@@ -174,9 +180,17 @@ def rung(
 
     L4 cannot where one platform lacks a class.
     """
+    return run_rung(rows, splits, seed, model, ladder_model(model, rows), rung, repeats)
+
+
+def run_rung(
+    rows: Rows, splits: int, seed: int, name: str, model: cross_validation.Model, rung: str,
+    repeats: Sequence[int],
+) -> pd.DataFrame:  # fmt: skip
+    """As `rung`, of a model that is at hand; `name` is what the predictions call it."""
     try:
         return cross_validation.ladder(
-            rows, ladder_model(model, rows), (rung,), model, rows.copies, splits, repeats, seed
+            rows, model, (rung,), name, rows.copies, splits, repeats, seed
         )
     except SplitError:
         if rung != "L4":

@@ -1,4 +1,4 @@
-"""Figures of the leakage audit: ladder, inflation, null, power, precision, ceiling."""
+"""Figures of the leakage audit: ladder, inflation, null, strengths, power, precision, ceiling."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from cryhear.figures.style import (
     ACCENT,
+    CHANCE,
+    CHANCE_DASHES,
     INK,
     SERIES,
     chance_line,
@@ -29,6 +31,9 @@ RUNGS = {
     "L4": "L4 platform",
 }
 """Names of the ladder's rungs as drawn."""
+
+
+PENALTY = "C, the inverse of the penalty (small: the model says next to nothing)"
 
 
 @drawn("rung", "series", "value")
@@ -72,6 +77,63 @@ def inflation(table: pd.DataFrame, series: str) -> Figure:
     forest(axes, table, "comparison", series)
     chance_line(axes, 0.0, "x", "no inflation")
     axes.set_xlabel("Macro AUC above the infant-grouped score")
+    legend(figure)
+    return figure
+
+
+@drawn("C", "value", "log_loss", "chosen")
+def strengths(table: pd.DataFrame, knows_nothing: float) -> Figure:
+    """The inner criterion (above) and the held-out AUC (below) by strength of the penalty.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``C`` (inverse penalty, above 0), ``log_loss`` (nats), ``value`` (macro AUC), ``chosen`` (how
+        many fits chose this C), optionally ``low``, ``high``.
+    knows_nothing : float
+        Log loss of equal probabilities, nats.
+    """
+    rows = table.sort_values("C")
+    figure, (above, below) = new(rows=2, height=5.4, sharex=True)
+    above.plot(rows["C"], rows["log_loss"], **marks(SERIES[0]))
+    above.axhline(knows_nothing, color=CHANCE, linestyle=CHANCE_DASHES, linewidth=1.2, zorder=1)
+    above.text(rows["C"].max(), knows_nothing, "knows nothing", va="bottom", ha="right",
+               color=CHANCE, fontsize=9)  # fmt: skip
+    above.set(ylabel="Log loss, inner folds (nats)", yscale="log")
+    ticks = [1, 1.5, 2, 3, 5]
+    above.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    above.minorticks_off()
+    below.errorbar(rows["C"], rows["value"], yerr=errors(rows), capsize=3, label="AUC, 95 %",
+                   **marks(SERIES[0]))  # fmt: skip
+    chosen = rows[rows["chosen"] > 0]
+    for axes, column in ((above, "log_loss"), (below, "value")):
+        axes.scatter(chosen["C"], chosen[column], s=90, facecolor="none", edgecolor=ACCENT,
+                     linewidth=2, zorder=4, label="chosen by the protocol's tuning")  # fmt: skip
+    chance_line(below, 0.5)
+    below.set(xscale="log", ylabel="Macro AUC, infants apart", xlabel=PENALTY)
+    legend(figure)
+    return figure
+
+
+@drawn("C", "target", "value")
+def probes(table: pd.DataFrame) -> Figure:
+    """AUC of one probe of several attributes, by strength of its penalty.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``C`` (inverse penalty, above 0), ``target`` (what is read), ``value`` (AUC), optionally
+        ``low``, ``high``.
+    """
+    kinds = parts_of(table, "target")
+    figure, axes = new(height=4.4)
+    for place, (label, rows, style) in enumerate(kinds):
+        rows = rows.sort_values("C")
+        at = rows["C"] * 10 ** ((place - (len(kinds) - 1) / 2) * 0.06)
+        look = {**marks(style), "linewidth": 1.1, "elinewidth": 1.6, "capsize": 2}
+        axes.errorbar(at, rows["value"], yerr=errors(rows), label=label, **look)
+    chance_line(axes, 0.5)
+    axes.set(xscale="log", xlabel=PENALTY, ylabel="AUC")
     legend(figure)
     return figure
 

@@ -83,7 +83,8 @@ def choose_C(
 ) -> np.ndarray:
     """Choose C for every label vector by class-weighted log loss over inner folds.
 
-    C rises; a label vector whose loss has risen by RISE over its lowest tries no larger one.
+    C rises; a label vector whose loss has risen by RISE over its lowest tries no larger one. Of one
+    C nothing is to be chosen, and nothing is fitted.
 
     Parameters
     ----------
@@ -99,6 +100,8 @@ def choose_C(
     -------
     numpy.ndarray, shape (b,), float64
     """
+    if len(procedure.Cs) == 1:
+        return np.full(len(Y), procedure.Cs[0], float)
     weight = np.ones(len(Z)) if weight is None else weight
     scored = batched_logistic.balanced_weights(Y, weight, len(CLASSES))
     numbers = np.unique(inner[weight > 0])

@@ -19,12 +19,12 @@ def test_an_attribute_in_the_features_is_read_and_one_that_is_not_is_not():
     made = rows(seed=1, infants=80)
     ios = (made.recordings["platform"] == "ios").to_numpy()
     heard = made.with_features(made.X + 3 * ios[:, None] * np.eye(8)[0])
-    found = controls.attribute(heard, "platform", **SETTING)
+    found = controls.probe(heard, "platform", **SETTING).iloc[0]
     assert found["value"] > 0.9
     assert found["low"] > 0.8
-    plain = controls.attribute(made, "platform", **SETTING)
+    plain = controls.probe(made, "platform", **SETTING).iloc[0]
     assert abs(plain["value"] - 0.5) < 0.15  # 80 infants, no signal
-    alone = controls.attribute(made, "sex", **SETTING)
+    alone = controls.probe(made, "sex", **SETTING).iloc[0]
     assert alone["values"] == 1
     assert np.isnan(alone["value"])
 
