@@ -165,6 +165,22 @@ def ladder() -> pd.DataFrame:
     return frame(rows, "rung", "series", "value", "low", "high")
 
 
+def strengths() -> pd.DataFrame:
+    loss = (1.099, 1.109, 1.17, 1.48, 2.49, 4.76)
+    C = 10.0 ** np.arange(-5, 1)
+    table = pd.DataFrame({"C": C, "log_loss": loss, "chosen": [0, 50, 0, 0, 0, 0]})
+    return pd.concat([table, spread([0.48, 0.5, 0.53, 0.55, 0.55, 0.54])], axis=1)
+
+
+def probes() -> pd.DataFrame:
+    C = 10.0 ** np.arange(-4, 1)
+    targets = {"label": 0.5, "infant": 0.8, "age band": 0.62, "sex": 0.49, "platform": 0.9}
+    return pd.concat([
+        pd.concat([pd.DataFrame({"C": C, "target": name}), spread([value] * 5)], axis=1)
+        for name, value in targets.items()
+    ])  # fmt: skip
+
+
 def scored(column: str, names: tuple[str, ...], low: float = 0.45) -> pd.DataFrame:
     value = np.linspace(low, low + 0.25, len(names))
     return pd.concat([pd.DataFrame({column: names}), spread(list(value))], axis=1)
@@ -413,6 +429,8 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "fold_scores": lambda: ((folds(), scored("group", ("rows, augmented", "recordings", "infants"))), {}),
     "split_lottery": lambda: ((lottery(),), {"own": {"file": 0.57}}),
     "ladder": lambda: ((ladder(),), {}),
+    "strengths": lambda: ((strengths(),), {"knows_nothing": 1.0986}),
+    "probes": lambda: ((probes(),), {}),
     "inflation": lambda: ((both_sets(scored("comparison", ("L0 minus L3", "L1 minus L3", "L2 minus L3", "L4 minus L3"), -0.02)),), {"series": "set"}),
     "null_distribution": lambda: ((pd.DataFrame({"auc": np.random.default_rng(0).normal(0.5, 0.03, 1000), "permutation": range(1000)}), 0.531, 0.153), {}),
     "power_curve": lambda: ((power(),), {"detectable": 0.6}),

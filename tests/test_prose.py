@@ -15,8 +15,8 @@ PAGES = sorted(p for p in (ROOT / "book").rglob("*.md") if "chapters" not in p.p
 PERCENTS = {"5", "10", "15", "30", "40", "50", "60", "70", "75", "80", "90", "95", "100"}
 """Shares that are design: overlap, the four-way split, confidence, power, variance kept."""
 DECIMALS = {
-    "0.0", "0.01", "0.05", "0.1", "0.2", "0.3", "0.5", "0.50", "0.8", "0.9", "0.95", "1.0", "1.1", "1.2",
-    "1.5", "1.8", "1.96", "2.0", "4.1",
+    "0.0", "0.0001", "0.01", "0.05", "0.1", "0.2", "0.3", "0.5", "0.50", "0.8", "0.9", "0.95", "1.0", "1.1",
+    "1.2",    "1.5", "1.8", "1.96", "2.0", "4.1",
 }  # fmt: skip
 """Decimals that are design: settings of the chain, of the tests and of figures, effect sizes."""
 COUNTS = {

@@ -117,6 +117,19 @@ def equal_probes(
     return pieces.gather(folder, "probe", probe, common, calls)
 
 
+def above(probes: pd.DataFrame, target: str, C: float) -> bool:
+    """Whether a target's interval lies above that of the label at the same strength.
+
+    Parameters
+    ----------
+    probes : pandas.DataFrame
+        Of `equal_probes`, with ``target`` and ``C`` as its index.
+    """
+    if not {(target, C), ("label", C)} <= set(probes.index):
+        return False
+    return bool(probes.loc[(target, C), "low"] > probes.loc[("label", C), "high"])
+
+
 def contrast(
     rows: Rows, positive: Sequence[str], negative: Sequence[str], folds: int, repeats: int,
     draws: int, seed: int,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from cryhear.analysis import ceiling, permutation, power
+from cryhear.analysis import ceiling, penalty, permutation, power
 from cryhear.analysis.primary_auc import Plan
 from cryhear.analysis.trials import Rows
 from cryhear.corpus.labels import CLASSES
@@ -21,6 +21,8 @@ from cryhear.evaluation import bootstrap
 METRICS = ("auc_macro", "balanced_accuracy")
 COMPARED = ("L0", "L1", "L2", "L3")
 """Rungs whose inflation is over L3; L4 tests other recordings."""
+MARGIN = 0.60
+"""Smallest AUC of interest. Named after the primary result was known, so no test rests on it."""
 WIDEST_STEP = 0.1
 """Largest step in AUC between two simulated effects across which power is interpolated."""
 
@@ -205,6 +207,44 @@ def inflation(predictions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
     table = bootstrap.paired_difference(plain, "protocol", "L3", draws, seed, within=("platform",))
     table = table[table["metric"].isin(METRICS)].reset_index(drop=True)
     return table.assign(comparison=table["protocol"] + " minus " + table["reference"])
+
+
+def at_strengths(predictions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+    """Macro AUC of each rung at each fixed strength of the penalty.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        Of `Audit.ladder_at_strengths`.
+    draws, seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``C``, ``rung``, ``value``, ``low``, ``high``, ``n``, ``units`` (infants).
+    """
+    plain = predictions[predictions["part"] == "oof"]
+    keys, cells = zip(*plain.groupby(["C", "protocol"]), strict=True)
+    table = penalty.scores(dict(enumerate(cells)), draws, seed)
+    table = table.rename(columns={"infants": "units"}).drop(columns="cell")
+    return pd.concat([pd.DataFrame(keys, columns=["C", "rung"]), table], axis=1)
+
+
+def inflation_at_strengths(predictions: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+    """Rungs L1 and L2 minus L3 at each fixed strength, from the same draws of infants.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``C``, ``strength`` ('C = 0.01'), ``comparison`` ('L1 minus L3'), ``value``, ``low``, ``high``.
+    """
+    plain = predictions[predictions["protocol"].isin(COMPARED[1:]) & (predictions["part"] == "oof")]
+    tables = []
+    for C, own in plain.groupby("C"):
+        table = penalty.differences(dict(list(own.groupby("protocol"))), "L3", draws, seed)
+        table["comparison"] = table["cell"] + " minus L3"
+        tables.append(table.assign(C=C, strength=f"C = {C:g}").drop(columns="cell"))
+    return pd.concat(tables, ignore_index=True)
 
 
 def series(set_name: str, model: str, representation: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cryhear.analysis import cross_validation, permutation, trials
-from cryhear.analysis.primary_auc import Plan, auc_parts, components, repeat_auc
+from cryhear.analysis.primary_auc import Plan, auc_parts, components, out_of_fold, repeat_auc
 from cryhear.analysis.trials import Rows
 from cryhear.corpus.labels import CLASSES
 from cryhear.evaluation.auc import class_auc
@@ -70,6 +71,14 @@ def on_primary_folds(
             table[cross_validation.P_COLUMNS] = p[i].astype(np.float32)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def predictions(rows: Rows, plan: Plan, repeat: int, C: float) -> pd.DataFrame:
+    """Out-of-fold predictions of one repeat at one strength: as `trials.primary`, with ``C``."""
+    own = trials.one_repeat(plan, repeat)
+    table = trials.prediction_table(rows, own, repeat).assign(C=C)
+    table[cross_validation.P_COLUMNS] = out_of_fold(rows.X, rows.y, own, fixed(C))[0]
+    return table
 
 
 def exchanged(
@@ -137,7 +146,7 @@ def by_inner_auc(fitted: pd.DataFrame, grid: Sequence[float] = PRIMARY.Cs) -> pd
     return allowed.merge(best[["repeat", "fold", "C"]], on=["repeat", "fold", "C"])
 
 
-def scores(cells: Mapping[str, pd.DataFrame], draws: int, seed: int) -> pd.DataFrame:
+def scores(cells: Mapping[Any, pd.DataFrame], draws: int, seed: int) -> pd.DataFrame:
     """Macro AUC of each cell's predictions, over pairs within fold and platform.
 
     Parameters
@@ -159,7 +168,7 @@ def scores(cells: Mapping[str, pd.DataFrame], draws: int, seed: int) -> pd.DataF
 
 
 def differences(
-    cells: Mapping[str, pd.DataFrame], reference: str, draws: int, seed: int
+    cells: Mapping[Any, pd.DataFrame], reference: str, draws: int, seed: int
 ) -> pd.DataFrame:
     """Macro AUC of each cell minus that of the cell `reference`, from the same draws of infants.
 

@@ -2,7 +2,8 @@
 
 Each infant has its own F0, roughness, breathiness, melody and tract, in units of the standard
 deviation between infants, and its own phone and room; a class moves a recording along some of
-these by `effect` such units, the unit of the power analysis. The corpus is written as WAV files
+these by `effect` such units. (The power analysis moves embeddings by standard deviations of their own:
+equal numbers there and here are not equal effects.) The corpus is written as WAV files
 under Donate-a-Cry's folders and names, so that the whole study runs on it, decoding included. It
 checks the pipeline; it is not data about infants.
 

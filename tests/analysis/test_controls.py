@@ -29,6 +29,34 @@ def test_an_attribute_in_the_features_is_read_and_one_that_is_not_is_not():
     assert np.isnan(alone["value"])
 
 
+def test_one_probe_reads_every_target_at_the_same_strengths():
+    made = rows(seed=7, infants=80, identity=3.0, dimension=20)
+    strengths = (1e-4, 1e-2)
+    plain = rows(seed=7, infants=80)
+    heard = plain.with_features(plain.X + 3 * np.eye(3, 8)[plain.y])
+    label = controls.probe(heard, "label", strengths=strengths, **SETTING)
+    assert label["C"].tolist() == list(strengths)
+    assert (label["value"] > 0.8).all()
+    assert (label["low"] <= label["value"]).all()
+    fewest = plain.recordings.groupby("label")["infant"].nunique().min()
+    assert (label["fewest"] == fewest).all()
+    infant = controls.probe(made, "infant", strengths=strengths, **SETTING)
+    sizes = made.recordings["infant"].value_counts()
+    assert (infant["values"] == (sizes >= identity.FEWEST).sum()).all()
+    assert (infant["low"] > 0.7).all()
+    alone = controls.probe(heard, "label", **SETTING)  # at one strength, as among several
+    pd.testing.assert_frame_equal(alone, label[label["C"] == 1e-2].reset_index(drop=True))
+
+
+def test_above_compares_with_the_label_at_the_same_strength():
+    table = pd.DataFrame({"target": ["label", "age band", "label"], "C": [1e-4, 1e-4, 1e-2],
+                          "low": [0.4, 0.6, 0.6], "high": [0.55, 0.7, 0.7]})  # fmt: skip
+    at = table.set_index(["target", "C"])
+    assert controls.above(at, "age band", 1e-4)
+    assert not controls.above(at, "label", 1e-4)
+    assert not controls.above(at, "age band", 1e-2)  # was not asked there
+
+
 def test_pipeline_checks_pass_and_a_dead_pipeline_fails():
     made = rows(seed=2, infants=60)
     plan = controls.plan_of(made, 3, 1, 0)

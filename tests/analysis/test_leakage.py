@@ -167,7 +167,10 @@ def test_fold_counts_and_ceilings():
     assert allowed["value"].between(0.5, 1).all()
     assert allowed["agreement"].iloc[0] == 0.75
     timeless = replace(made, recordings=made.recordings.assign(time_s=np.nan))
-    assert len(findings.ceilings(timeless)) == 1
+    assert len(findings.ceilings(timeless)) == 2
+    # Three equal classes: 75 % agreement is a kappa of 0.625, and a perfect model reaches (1 + kappa) / 2.
+    assert allowed["kappa"].iloc[1] == pytest.approx(0.625)
+    assert allowed["value"].iloc[1] == pytest.approx(0.8125)
 
 
 def test_the_maximum_statistic_keeps_a_representation_without_signal_out():
