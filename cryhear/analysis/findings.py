@@ -75,8 +75,8 @@ def ceilings(rows: Rows) -> pd.DataFrame:
     priors = np.bincount(rows.y, minlength=len(CLASSES)) / len(rows.y)
     equal = np.full(len(CLASSES), 1 / len(CLASSES))
     disagreeing, pairs = ceiling.pair_disagreement(rows.recordings)
-    asked = [("parents, 75 % of\nthese base rates", AGREEMENT, priors, False, np.nan, np.nan),
-             ("parents, 75 % of\nequal classes", AGREEMENT, equal, False, np.nan, np.nan)]  # fmt: skip
+    asked = [("parents, 75 % agree\nat these base rates", AGREEMENT, priors, False, np.nan, np.nan),
+             ("parents, 75 % agree\non equal classes", AGREEMENT, equal, False, np.nan, np.nan)]  # fmt: skip
     if pairs:
         name = "pairs of one installation\nwithin 5 minutes"
         asked.append((name, 1 - disagreeing / pairs, priors, True, pairs, disagreeing))
