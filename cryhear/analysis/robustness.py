@@ -252,7 +252,11 @@ def strange_table(table: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
 
 def record_other(run: Any, kinds: pd.DataFrame) -> None:
     """Record what `strange_table` found; where there are no other sounds, text that says so."""
-    _record_other(run, kinds, kinds[~kinds["source"].isin([CRY, BABY])])
+    others = kinds[~kinds["source"].isin([CRY, BABY])]
+    _record_other(run, kinds, others)
+    if others.empty:
+        says = "Sounds that are no cry were not part of this study, so what it says to them was not asked."
+        run.number("conclusion_other", says, "text")
     run.absent(*OTHER_KEYS)
 
 
