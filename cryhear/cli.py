@@ -261,7 +261,9 @@ def _check(given: argparse.Namespace) -> int:
     from cryhear.corpus.folders import printable
 
     table, _ = manifest.build(given.roots, jobs=given.jobs)
-    for name, found in manifest.audit(table, labels=given.labels).items():
+    listed = manifest.audit(table, labels=given.labels)
+    listed["passed over"] = find.passed_over(given.roots)
+    for name, found in listed.items():
         print(f"{name} ({len(found)})" if given.quiet else f"\n{name} ({len(found)})")
         if len(found) and not given.quiet:
             rows = None if given.verbose else MOST_ROWS
@@ -269,6 +271,12 @@ def _check(given: argparse.Namespace) -> int:
             print(shown.to_string(index=False, max_rows=rows, max_colwidth=100))
     for sentence in questions.by_set(table, given.labels):
         print(f"\n{printable(sentence)}")
+    unknown = int(listed["names"]["unknown"].sum())
+    if unknown:
+        print(
+            f"\nno name says who cried in {unknown:,} of {len(table):,} recordings: each counts as an infant "
+            "of its own, so infants may leak between training and test; see `names` in book/rerun.md"
+        )
     return PARTIAL if (table["problem"] != "").any() else 0
 
 

@@ -15,16 +15,20 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from cryhear.audio.readers import Header, Recording, refused
+from cryhear.audio.readers import Header, Recording, begins_as_sound, refused
 from cryhear.audio.wav import MAX_CHANNELS, SAMPLE_RATES
 
 EXTENSIONS = frozenset(
     (
-        ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".aif",
-        ".aiff", ".aifc", ".3gp", ".3gpp", ".amr", ".caf", ".wma", ".webm", ".au",
+        ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".ogx", ".opus", ".spx",
+        ".mp3", ".mp2", ".mpga", ".m4a", ".m4b", ".m4r", ".mp4", ".m4v", ".mov", ".qta", ".qt", ".aac",
+        ".aif", ".aiff", ".aifc", ".3gp", ".3gpp", ".3g2", ".3ga", ".amr", ".awb", ".caf", ".wma", ".asf",
+        ".webm", ".weba", ".mkv", ".mka", ".au", ".snd", ".voc", ".ac3", ".eac3", ".avi", ".ape", ".wv",
+        ".tta", ".dss", ".ds2", ".gsm", ".vox", ".pcm", ".qcp", ".mpc", ".ra", ".dsf", ".dff", ".sph",
     )
 )  # fmt: skip
-"""File name extensions (lower case) that are looked at as recordings."""
+"""File name extensions (lower case) of sound, also such as cannot be read, which are then named with
+the reason. A file of another ending that is sound by its content is looked at too."""
 
 SILENT_PEAK = 5e-5
 """Peak (full scale 1) below which a recording is silent: just above one step of 16 bits."""
@@ -123,6 +127,15 @@ def _opened(path: Path) -> Iterator[Recording]:
         raise refused(
             path, f"cannot be read ({error.strerror})", "a readable file", "check its permissions"
         ) from error
+
+
+def is_sound(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as a recording does, whatever it is called; False where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return begins_as_sound(file)
+    except OSError:
+        return False
 
 
 def blocks(

@@ -36,7 +36,7 @@ _SCAN = 1 << 20
 # other files or addresses, and no protocol of that name exists.
 _OPTIONS = {
     "format_whitelist": "wav,w64,aiff,caf,flac,ogg,mp3,aac,amr,amrnb,amrwb,mov,matroska,webm,asf,au,"
-    "voc,ircam,nistsphere,pvf,sox",
+    "voc,ircam,nistsphere,pvf,sox,avi,ac3,eac3,ape,wv,tta",
     "protocol_whitelist": "none",
 }
 _STARTS = [
@@ -52,6 +52,7 @@ _STARTS = [
 """How files begin. What their containers show ends with the first of several, or mixes them up; MP3
 and ADTS are read on by themselves."""
 _LONGEST_START = 96
+_PICTURES = (b"heic", b"heix", b"heim", b"mif1", b"msf1", b"avif", b"avis", b"crx ")
 
 LENGTH_TOLERANCE = (0.3, 0.01)
 """Seconds, and share of its length, by which a recording may differ from what its container says:
@@ -65,6 +66,17 @@ class Header:
     codec: str
     sample_rate: int
     channels: int
+
+
+def begins_as_sound(file: IO[bytes]) -> bool:
+    """Whether a file begins as one of the formats that are read: by its first bytes, without decoding."""
+    head = file.read(_LONGEST_START)
+    # An MP3 or ADTS frame: eleven set bits, then a layer, a bit rate and a sample rate that exist.
+    frame = len(head) > 3 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[2] & 0x0C != 0x0C
+    frame = frame and head[1] != 0xFE and head[1] != 0xFF and head[2] & 0xF0 not in (0, 0xF0)
+    picture = head[4:8] == b"ftyp" and head[8:12] in _PICTURES
+    known = head[:3] == b"ID3" or any(kind.match(head) for kind in _STARTS)
+    return frame or (known and not picture)
 
 
 class Recording:

@@ -1,15 +1,29 @@
 """Find recordings under a root, and read what their folders and names say.
 
-Donate-a-Cry (Veres 2015) puts the app instance, the time, the app version, the infant's sex and
-age band and the suspected reason into each file name; its names are parsed wherever they occur. Any
-other folder tree is taken as it is: each of its recordings is its own instance, because nothing
-says which of them share an infant.
+A name says who cried, when and why where it follows Donate-a-Cry's (Veres 2015), whoever wrote it::
+
+    <id>-<time>-<version>-<sex>-<age>-<reason>      baby07-1430742197000-1.0-m-04-hu.wav
+
+=========  =======================================================================================
+id         any text: the app's installation there, the infant elsewhere. The same id, whatever its
+           capitals, is the same infant, in every folder and every root.
+time       milliseconds since 1970 (13 digits) or seconds (10 digits, perhaps with decimals), UTC
+version    numbers with points: the app's, or 1.0
+sex        m or f
+age        `AGE_BANDS`: 04 (0 to 4 weeks), 48 (4 to 8), 26 (2 to 6 months), 72 (7 months to 2
+           years), 22 (over 2 years)
+reason     hu, bu, bp, dc, ti, lo, ch, sc or dk: `cryhear.corpus.labels.REASONS`
+=========  =======================================================================================
+
+Of any other name nothing is read: each such recording is its own instance, because nothing says
+which of them share an infant. A name that nearly follows the pattern is listed (`near_miss`).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,7 +32,7 @@ import pandas as pd
 
 from cryhear.audio.decode import EXTENSIONS
 from cryhear.corpus.fetch import ARCHIVES, Archive, fetch
-from cryhear.corpus.folders import plain, walk
+from cryhear.corpus.folders import others, plain, walk
 from cryhear.errors import CorpusError
 from cryhear.files import sha256_of
 
@@ -50,25 +64,31 @@ COLUMNS = (
 )  # fmt: skip
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_FIELDS = {
+    "time": (r"\d{13}|\d{10}(?:\.\d+)?", "13 digits (milliseconds) or 10 (seconds)"),
+    "version": (r"\d+(?:\.\d+)*", "numbers with points, such as 1.0"),
+    "sex": ("[mf]", "m or f"),
+    "age": ("|".join(AGE_BANDS), f"one of {', '.join(AGE_BANDS)}"),
+    "reason": ("hu|bu|bp|dc|ti|lo|ch|sc|dk", "hu, bu, bp, dc, ti, lo, ch, sc or dk"),
+}
 # Two iOS names carry a second UUID before the sex, one of them also a fraction of a second and a
 # version without its '.0', and both a doubled extension.
-_NAME = re.compile(
-    rf"(?P<instance>{_UUID})-(?P<time>\d{{13}}|\d{{10}}(?:\.\d+)?)-(?P<version>\d+(?:\.\d+)*)"
-    rf"(?:-{_UUID})?-(?P<sex>[mf])-(?P<age>{'|'.join(AGE_BANDS)})"
-    r"-(?P<reason>hu|bu|bp|dc|ti|lo|ch|sc|dk)(?:\.[a-z0-9]+)*",
-    re.IGNORECASE,
+_GRAMMAR = "(?P<instance>.*?\\S)-" + "-".join(
+    (rf"(?P<{name}>{pattern})" + (f"(?:-{_UUID})?" if name == "version" else ""))
+    for name, (pattern, _) in _FIELDS.items()
 )
+_NAME = re.compile(rf"{_GRAMMAR}(?:\.[a-z0-9]+)*", re.IGNORECASE | re.DOTALL)
 _MILLISECONDS = 13
 
 
 @dataclass(frozen=True)
 class DonateacryName:
-    """What a Donate-a-Cry file name says.
+    """What a name in the pattern of Donate-a-Cry says.
 
     Attributes
     ----------
     instance : str
-        Id of the app's installation, lower case: an install, not a child.
+        The id, its capitals folded: of the app's installation there, of the infant elsewhere.
     time_unix : float
         Seconds since 1970, UTC (Android writes milliseconds, iOS seconds).
     platform : {'android', 'ios'}
@@ -109,7 +129,7 @@ def parse_donateacry_name(name: str) -> DonateacryName | None:
     # The extension does not tell the platform (the cleaned set is all WAV); the clock does.
     android = len(match["time"]) == _MILLISECONDS and "." not in match["time"]
     return DonateacryName(
-        instance=match["instance"].lower(),
+        instance=_folded(match["instance"]),
         time_unix=float(match["time"]) / (1000 if android else 1),
         platform="android" if android else "ios",
         app_version=match["version"],
@@ -117,6 +137,57 @@ def parse_donateacry_name(name: str) -> DonateacryName | None:
         age_band=match["age"],
         reason=match["reason"].lower(),
     )
+
+
+def near_miss(name: str) -> str:
+    """Why a name that nearly follows the pattern is not read.
+
+    Parameters
+    ----------
+    name : str
+        File name with its extension.
+
+    Returns
+    -------
+    str
+        '' where it follows the pattern, or is nothing like it.
+
+    Examples
+    --------
+    >>> near_miss("baby07-1430742197000-1.0-m-05-hu.wav")
+    "age is '05', not one of 04, 48, 26, 72, 22"
+    >>> near_miss("cry-3.wav")
+    ''
+    """
+    if parse_donateacry_name(name):
+        return ""
+    stem = re.sub(r"(?:\.[a-z]\w{0,4})+$", "", name, flags=re.IGNORECASE | re.ASCII)
+    begins = re.match(_GRAMMAR, stem, re.IGNORECASE | re.DOTALL)
+    if begins and not stem[begins.end()].isalnum():
+        return f"{stem[begins.end() :]!r} follows the reason"
+    found: list[list[str]] = []
+    for separator in "-_ ":
+        fields = [field.strip() for field in stem.split(separator)]
+        for lost in (None, "version", "reason", "age", "sex", "time"):  # one field may be missing
+            names = [field for field in _FIELDS if field != lost]
+            values = dict(zip(names, fields[-len(names) :], strict=False))
+            wrong = [
+                f"{field} is {value!r}, not {_FIELDS[field][1]}"
+                for field, value in values.items()
+                if not re.fullmatch(_FIELDS[field][0], value, re.IGNORECASE)
+            ]
+            if len(values) < len(names) or len(wrong) + (lost is not None) > 2:
+                continue
+            said = [f"{lost} is missing"] * (lost is not None)
+            said += [f"the separator is {separator!r}, not '-'"] * (separator != "-")
+            said += ["the id is missing"] * (len(fields) <= len(names) or not fields[0])
+            found.append([*wrong, *said])
+    return "; ".join(min(found, key=len)) if found else ""
+
+
+def _folded(identity: str) -> str:
+    """An id with its capitals folded: the same on a disk that keeps them and on one that does not."""
+    return unicodedata.normalize("NFC", identity.strip()).casefold()
 
 
 def find_recordings(root: str | os.PathLike[str], set_name: str | None = None) -> pd.DataFrame:
@@ -144,13 +215,13 @@ def find_recordings(root: str | os.PathLike[str], set_name: str | None = None) -
     CorpusError
         The root is no folder, or holds no recording.
     """
-    folder = _resolved(root)
+    folder, called = _resolved(root), _called(root)
     if not folder.is_dir():
         raise CorpusError(
             f"root {os.fspath(root)} is not a folder; expected a folder of recordings; "
             "check `roots`, or fetch a corpus (`cryhear corpus fetch donateacry`)"
         )
-    rows = [_row(folder, path, problem, set_name) for path, problem in walk(folder)]
+    rows = [_row(folder, called, path, problem, set_name) for path, problem in walk(folder)]
     if not any(row["problem"] == "" for row in rows):
         refused = [f"{row['path']} is {row['problem']}" for row in rows[:1]]
         raise CorpusError(
@@ -186,13 +257,36 @@ def find_all(roots: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
         raise CorpusError("no root is given; expected at least one folder; set `roots`")
     tables: list[pd.DataFrame] = []
     names: dict[str, int] = {}
-    for root in dict.fromkeys(map(_resolved, roots)):
-        table = find_recordings(root)
-        names[root.name] = count = names.get(root.name, 0) + 1
+    first: dict[Path, str | os.PathLike[str]] = {}
+    for root in roots:
+        first.setdefault(_resolved(root), root)
+    for root in first.values():
+        table, called = find_recordings(root), _called(root)
+        names[called] = count = names.get(called, 0) + 1
         if count > 1:
-            table = _renamed(table, root.name, f"{root.name}-{count}")
+            table = _renamed(table, called, f"{called}-{count}")
         tables.append(table)
     return pd.concat(tables, ignore_index=True).drop_duplicates("path", ignore_index=True)
+
+
+def passed_over(roots: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
+    """List the files that are not looked at as recordings.
+
+    Parameters
+    ----------
+    roots : sequence of path-like
+
+    Returns
+    -------
+    pandas.DataFrame
+        `root` (its name), `file` (below it, POSIX) and `reason`, by folder and name.
+    """
+    rows = [
+        (_called(root), plain(path.relative_to(_resolved(root)).as_posix()), reason)
+        for root in roots
+        for path, reason in others(_resolved(root))
+    ]
+    return pd.DataFrame(sorted(rows), columns=["root", "file", "reason"], dtype=object)
 
 
 def hashed(roots: Sequence[str | os.PathLike[str]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -230,6 +324,11 @@ def _resolved(root: str | os.PathLike[str]) -> Path:
     return Path(os.path.realpath(root))
 
 
+def _called(root: str | os.PathLike[str]) -> str:
+    """A root's name as it was given: a link keeps its own."""
+    return plain(Path(os.path.abspath(root)).name) or "root"
+
+
 def _renamed(table: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
     own = table["instance"].str.startswith(f"{old}/")
     return table.assign(
@@ -239,12 +338,13 @@ def _renamed(table: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
     )
 
 
-def _row(root: Path, path: Path, problem: str, set_name: str | None) -> dict[str, object]:
+def _row(
+    root: Path, corpus: str, path: Path, problem: str, set_name: str | None
+) -> dict[str, object]:
     below = PurePosixPath(plain(path.relative_to(root).as_posix()))
     folder = "" if below.parent == PurePosixPath(".") else below.parent.as_posix()
-    corpus = plain(root.name) or "root"
     parsed = parse_donateacry_name(below.name)
-    of_folder = (SETS_BY_FOLDER.get(part) for part in (*below.parent.parts, root.name))
+    of_folder = (SETS_BY_FOLDER.get(part) for part in (*below.parent.parts, corpus, root.name))
     row: dict[str, object] = {
         "path": plain(str(path)),
         "root": plain(str(root)),

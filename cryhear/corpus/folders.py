@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryhear.audio.decode import EXTENSIONS
+from cryhear.audio.decode import EXTENSIONS, is_sound
 
 LARGEST_BYTES = 1 << 33
 """Largest file opened, bytes: a day of 16-bit stereo at 16 kHz fits, and reading one to its end, as
@@ -31,28 +31,41 @@ def walk(root: Path) -> Iterator[tuple[Path, str]]:
     Yields
     ------
     path : pathlib.Path
-        A file with an extension of `cryhear.audio.decode.EXTENSIONS`, or a folder that is not looked into.
-        Hidden files and folders are passed over.
+        A file that is sound by its ending (`cryhear.audio.decode.EXTENSIONS`) or its content, or a
+        folder that is not looked into. `others` gives the rest.
     problem : str
         Why it must not be opened, or ''.
     """
+    return ((path, problem) for path, problem, sound in _entries(root) if sound)
+
+
+def others(root: Path) -> Iterator[tuple[Path, str]]:
+    """What is passed over below a folder, each with the reason: hidden, or no sound."""
+    return ((path, problem) for path, problem, sound in _entries(root) if not sound)
+
+
+def _entries(root: Path) -> Iterator[tuple[Path, str, bool]]:
     waiting = [root]  # no recursion: a tree may be nested deeper than Python's stack
     while waiting:
         here = waiting.pop()
         try:
             with os.scandir(here) as entries:
-                names = sorted((e.name, e.is_symlink()) for e in entries if e.name[0] != ".")
+                names = sorted((e.name, e.is_symlink()) for e in entries)
         except OSError as error:
-            yield here, f"a folder that cannot be read ({error.strerror})"
+            yield here, f"a folder that cannot be read ({error.strerror})", True
             continue
         for name, linked in names:
             path = here / name
-            if os.path.isdir(path) and linked:
-                yield path, "a link to a folder, which is not followed"
+            if name[0] == ".":
+                yield path, "hidden", False
+            elif os.path.isdir(path) and linked:
+                yield path, "a link to a folder, which is not followed", True
             elif os.path.isdir(path):
                 waiting.append(path)
-            elif path.suffix.lower() in EXTENSIONS:
-                yield path, _obstacle(root, path, linked)
+            else:
+                problem = _obstacle(root, path, linked)
+                sound = path.suffix.lower() in EXTENSIONS or (not problem and is_sound(path))
+                yield path, problem if sound else "no sound by its ending or its content", sound
 
 
 def _obstacle(root: Path, path: Path, linked: bool) -> str:

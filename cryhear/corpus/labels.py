@@ -11,8 +11,10 @@ lonely, scared to neurological); its keywords are used here and its folder codes
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
@@ -47,8 +49,8 @@ class Rule:
     ----------
     name : str
     source : {'path', 'code'}
-        'path': one of the words is a substring of the lower-case path below the root. 'code': one
-        of them is the reason code.
+        'path': one of the words stands in the path below the root, as a whole word (`words_of`) or
+        with an English ending (`ENDINGS`), and is not negated. 'code': one of them is the reason code.
     words : tuple of str
         Tried in order.
     label : str
@@ -91,8 +93,43 @@ PRESETS: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
 """Ordered rules by preset: the first that matches decides. 'original' is the original study's
 keyword heuristic, then the reason code; 'strict' trusts only the codes that name a class."""
 
+ENDINGS = ("", "s", "ing", "ed", "ful")
+"""What a rule's word may end in and still be meant: *burp* is found in *burping*, not in *burplike*."""
+
+NEGATIONS = frozenset(
+    (
+        "no", "not", "non", "none", "never", "without", "sans", "isn", "isnt", "wasn", "wasnt",
+        "aint", "doesnt", "nor", "neither", "lacks", "lacking", "absence", "anti", "sin", "senza",
+        "pas", "kein", "keine", "keinen", "ohne", "nicht", "geen", "sem",
+    )
+)  # fmt: skip
+"""Words that take back every rule's word after them in the same folder's or file's name."""
+
+DENIALS = frozenset(("free", "less", "absent", "no", "none", "negative", "neg", "false", "denied"))
+"""Words that take back the rule's words just before them: *belly pain free*, *pain_none*."""
+
 # An app instance's id is hexadecimal and so holds no keyword; taking it out makes that certain.
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_WORD = re.compile(r"\d+|[^\W\d_]+")
+# Where a capital begins a word: 'bellyPain', 'MRIPain'.
+_CAPITAL = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_PREFIXES, _SUFFIXES = ("no", "non", "not", "un"), ("less", "free")
+
+
+def words_of(name: str) -> list[str]:
+    """Words of a folder's or file's name, lower case, in order.
+
+    Words are runs of letters of any alphabet; digits, separators and capitals within a word part
+    them.
+
+    Examples
+    --------
+    >>> words_of("bellyPain_no-2 hotel.wav")
+    ['belly', 'pain', 'no', '2', 'hotel', 'wav']
+    """
+    text = unicodedata.normalize("NFKC", _UUID.sub(" ", name))
+    text = re.sub(r"(?<=n)['\u2019](?=t\b)", "", text)  # isn't
+    return _WORD.findall(_CAPITAL.sub(" ", text).lower())
 
 
 @dataclass(frozen=True)
@@ -106,9 +143,10 @@ class Decision:
     rule : str
         The rule that fired and its word, such as 'path_pain=burp', or ''.
     matched : tuple of str
-        Every rule that matches, in order.
+        Every rule that matches, in order; then the words of rules that are negated, such as
+        'not path_pain=pain'.
     conflict : bool
-        Whether the rules that match disagree on the class.
+        Whether the rules that match disagree on the class, or a word of the class given is negated.
     """
 
     label: str
@@ -156,23 +194,60 @@ def decide(folder: str, name: str, reason: str, preset: str = "original") -> Dec
     >>> decision.label, decision.rule, decision.conflict
     ('hunger', 'path_hunger=hungry', True)
     """
-    path = _UUID.sub("", f"{folder}/{name}".lower())
-    fired = []
+    parts = [words_of(part) for part in (*folder.split("/"), PurePosixPath(name).stem)]
+    fired, negated = [], []
     for rule in rules(preset):
         if rule.source == "path":
-            word = next((word for word in rule.words if word in path), "")
+            found = [(w, _stands(w, part)) for w in rule.words for part in parts]
+            word = next((w for w, stands in found if stands), "")
+            negated += [(rule, f"not {rule.name}={w}") for w, stands in found if stands is False]
         else:
             word = reason if reason in rule.words else ""
         if word:
             fired.append((rule, f"{rule.name}={word}"))
+    taken_back = {rule.label for rule, _ in negated}
+    matched = tuple(dict.fromkeys(text for _, text in [*fired, *negated]))
     if not fired:
-        return Decision("", "", (), False)
+        return Decision("", "", matched, False)
     return Decision(
         label=fired[0][0].label,
         rule=fired[0][1],
-        matched=tuple(text for _, text in fired),
-        conflict=len({rule.label for rule, _ in fired}) > 1,
+        matched=matched,
+        conflict=len({rule.label for rule, _ in fired}) > 1 or fired[0][0].label in taken_back,
     )
+
+
+def _stands(word: str, part: list[str]) -> bool | None:
+    """Whether a rule's word stands in a name: True; False where each time it is negated; None."""
+    *first, last = word.split("_")
+    stands = None
+    for i in range(len(part) - len(first)):
+        end = i + len(first)
+        here = part[end]
+        if part[i:end] == first and here in {last + ending for ending in ENDINGS}:
+            if not _negated(part, i, end):
+                return True
+            stands = False
+        glued = {p + last for p in _PREFIXES} | {last + s for s in _SUFFIXES}
+        if not first and here in glued:
+            stands = False
+    return stands
+
+
+def _negated(part: list[str], start: int, end: int) -> bool:
+    """Whether the words at a place are taken back by one before them, or by the next."""
+
+    def number(i: int) -> bool:  # 'no 3' counts
+        return part[i] == "no" and i + 1 < len(part) and part[i + 1].isdigit()
+
+    before = any(part[i] in NEGATIONS and not number(i) for i in range(start))
+    behind = [i for i in (end + 1, end + 2) if i < len(part)]  # 'belly pain free'
+    after = any(
+        part[i] in DENIALS and not number(i) and (part[i] not in NEGATIONS or i == len(part) - 1)
+        for i in behind
+    )
+    freed = part[max(0, start - 2) : start] in (["free", "of"], ["free", "from"])
+    return before or after or freed
 
 
 def assign(manifest: pd.DataFrame, preset: str = "original") -> pd.DataFrame:
@@ -234,15 +309,19 @@ def keywords(text: str) -> str:
     >>> keywords("My tired baby.wav")
     'tired'
     """
-    left, found = _UUID.sub("", text.lower()), []
+    part, found = words_of(text), []
     words = {
         w for preset in PRESETS.values() for r in preset if r.source == "path" for w in r.words
     }
     for word in sorted(words, key=lambda w: (-len(w), w)):
-        if word in left:
-            found.append(word)
-            left = left.replace(word, " ")
-    return "_".join(found)
+        stands = _stands(word, part)
+        if stands is not None:
+            found.append((stands, word))
+            part = [w for w in part if w not in word.split("_")]
+    # What is negated comes last: a negation takes back all that follows.
+    kept = [word for stands, word in found if stands]
+    denied = [word for stands, word in found if not stands]
+    return "_".join([*kept, *(["no", *denied] if denied else [])])
 
 
 DISPLAY_NAMES = {

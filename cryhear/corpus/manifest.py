@@ -21,7 +21,7 @@ from cryhear import progress
 from cryhear.audio import decode
 from cryhear.audio.measurements import measure
 from cryhear.corpus import duplicates, find, labels
-from cryhear.corpus.selection import STATUSES, audit, publishable, select
+from cryhear.corpus.selection import NEARLY_READ, STATUSES, audit, publishable, select
 from cryhear.errors import AudioError, CorpusError
 from cryhear.files import sha256_of
 
@@ -70,6 +70,7 @@ Schema = pa.DataFrameSchema(
         "instance": _text("(?s).+"),
         "infant": _text("(?s).+"),
         "problem": _text(),
+        "warning": pa.Column(checks=_text().checks, required=False),  # tables of before have none
         "duplicate_of": _text(r"([0-9a-f]{16})?"),
         "copy_of": _text(r"([0-9a-f]{16})?"),
     },
@@ -78,7 +79,8 @@ Schema = pa.DataFrameSchema(
         name="a recording without a problem was identified and measured",
     ),
 )
-"""One row a recording found. Numbers are NaN, and text '', where a recording has a problem."""
+"""One row a recording found. Numbers are NaN, and text '', where a recording has a problem. `warning`
+says what is doubtful of one that may yet be used: a length that its file denies, a name nearly read."""
 
 Selected = Schema.add_columns(
     {
@@ -155,6 +157,7 @@ def build(
     table = pd.concat(
         [found.drop(columns="problem"), pd.DataFrame([row for row, _ in looked])], axis=1
     )
+    table["warning"] = [_doubts(*row) for row in zip(table["name"], table["warning"], strict=True)]
     pairs = _same_sound(table, [heard for _, heard in looked])
     table["time_s"] = table["time_unix"] - table.groupby("instance")["time_unix"].transform("min")
     table["infant"] = _infants(table, pairs)
@@ -173,7 +176,7 @@ def _look_at_all(work: Sequence[tuple], jobs: int) -> list[Any]:
 
 def _look(path: str, problem: str, limit_s: float) -> tuple[dict[str, Any], np.ndarray | None]:
     """Hash, decode and measure one recording; say what is wrong with it instead of raising."""
-    row: dict[str, Any] = dict.fromkeys(("recording", "sha256", "codec"), "")
+    row: dict[str, Any] = dict.fromkeys(("recording", "sha256", "codec", "warning"), "")
     row |= dict.fromkeys(_MEASURED, float("nan")) | {"problem": problem}
     if problem:
         return row, None
@@ -188,6 +191,11 @@ def _look(path: str, problem: str, limit_s: float) -> tuple[dict[str, Any], np.n
         why = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
         return {**row, "problem": why or type(error).__name__}, None
     return {**row, **asdict(decoded.source), **asdict(measured)}, duplicates.fingerprint(heard)
+
+
+def _doubts(name: str, warning: str) -> str:
+    near = find.near_miss(name)
+    return "; ".join(filter(None, [warning, near and f"{NEARLY_READ}: {near}"]))
 
 
 def _same_sound(table: pd.DataFrame, heard: list[np.ndarray | None]) -> list[tuple[int, int]]:

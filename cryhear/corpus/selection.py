@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,10 @@ from cryhear.errors import CorpusError
 
 STATUSES = ("unusable", "other set", "duplicate", "short", "unlabelled", "used")
 """Why a recording is left out, in the order tested; 'used' where no reason holds."""
+
+
+NEARLY_READ = "its name nearly says who cried"
+"""How a warning begins that `cryhear.corpus.find.near_miss` gave the rest of."""
 
 
 def select(
@@ -76,6 +81,63 @@ def select(
     return table.assign(status=np.select(reasons, STATUSES[:-1], default=STATUSES[-1]))
 
 
+def why_left_out(selected: pd.DataFrame, minimum_duration_s: float = 2.0) -> pd.Series:
+    """Say of each recording why it is not used.
+
+    Parameters
+    ----------
+    selected : pandas.DataFrame
+        From `select`.
+    minimum_duration_s : float
+        As given to `select`, seconds.
+
+    Returns
+    -------
+    pandas.Series of str
+        One sentence a row; '' where the recording is used.
+    """
+
+    def why(row: Any) -> str:
+        if row.status == "short":
+            return f"{row.duration_s:.1f} s long, shorter than {minimum_duration_s:g} s"
+        if row.status == "duplicate":
+            return f"the same sound as {row.duplicate_of or row.copy_of}"
+        if row.status == "unlabelled":
+            denied = [m.split("=")[1] for m in row.rules_matched.split(";") if m.startswith("not ")]
+            words = ", ".join(denied)
+            return f"its name denies: {words}" if denied else "no word or code that a rule knows"
+        said = {"unusable": row.problem, "other set": f"of the set {row.set}"}
+        return said.get(row.status, "")
+
+    return pd.Series([why(row) for row in selected.itertuples()], selected.index, dtype=object)
+
+
+def names_read(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Count the names that say who cried.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By `set`: `recordings`, `read` (names in the pattern of `cryhear.corpus.find`), `nearly` (names
+        that miss it narrowly, see the warnings) and `unknown`, recordings that therefore count as an
+        infant each unless they sound alike.
+    """
+    read, doubts = manifest["reason"] != "", _warnings(manifest)
+    nearly = doubts.str.contains(NEARLY_READ, regex=False)
+    counts = pd.DataFrame(
+        {"set": manifest["set"], "read": read, "nearly": nearly, "unknown": ~read}
+    )
+    table = counts.groupby("set", sort=False).sum().astype("int64")
+    table.insert(0, "recordings", counts.groupby("set", sort=False).size())
+    return table.reset_index()
+
+
+def _warnings(manifest: pd.DataFrame) -> pd.Series:
+    if "warning" in manifest:
+        return manifest["warning"]
+    return pd.Series("", manifest.index, dtype=object)
+
+
 def audit(manifest: pd.DataFrame, labels: str = "original") -> dict[str, pd.DataFrame]:
     """List what a reader must know before trusting a corpus.
 
@@ -91,21 +153,27 @@ def audit(manifest: pd.DataFrame, labels: str = "original") -> dict[str, pd.Data
     dict of str to pandas.DataFrame
         `sets`: recordings by set and status of `select` (each set on its own), copies of another
         set's recordings, and infants used; `counts`: recordings, infants and minutes used by set
-        and class; `problems`, `conflicts` (rules that disagree), `duplicates` (within a set and
-        across) and `unlabelled`: the recordings concerned.
+        and class; `names` of `names_read`; `problems`, `warnings` (used, but doubtful), `conflicts`
+        (rules that disagree), `duplicates` (within a set and across), `unlabelled` and `left out`, all
+        that are not used, with the reason: the recordings concerned.
     """
     sets = manifest["set"].unique()
     table = pd.concat([select(manifest[manifest["set"] == name], name, labels) for name in sets])
     who = ["recording", "set", "folder", "name", "reason"]
+    table = table.assign(why=why_left_out(table))
+    warned = ["warning"] if "warning" in table else []
     usable = table["problem"] == ""
     repeated = (table["duplicate_of"] != "") | (table["copy_of"] != "")
     found = {
         "sets": _sets(table),
         "counts": _counts(table[table["status"] == "used"]),
+        "names": names_read(manifest),
         "problems": table.loc[~usable, [*who, "problem"]],
+        "warnings": table.loc[usable & (_warnings(table) != ""), [*who, *warned]],
         "conflicts": table.loc[table["conflict"], [*who, "label", "rules_matched"]],
         "duplicates": table.loc[repeated, [*who, "duplicate_of", "copy_of"]],
         "unlabelled": table.loc[usable & (table["label"] == ""), who],
+        "left out": table.loc[table["status"] != "used", [*who, "status", "why"]],
     }
     return {name: part.reset_index(drop=True) for name, part in found.items()}
 
@@ -159,7 +227,13 @@ def publishable(manifest: pd.DataFrame, salt: str) -> pd.DataFrame:
     def hashed(identity: str) -> str:
         return hashlib.sha256(f"{salt}\0{identity}".encode()).hexdigest()[:12]
 
+    nearly = rf"({NEARLY_READ}):.*"  # what follows quotes the name
     return manifest.assign(
+        **(
+            {"warning": _warnings(manifest).str.replace(nearly, r"\1", regex=True)}
+            if "warning" in manifest
+            else {}
+        ),
         instance=manifest["instance"].map(hashed),
         infant=manifest["infant"].map(hashed),
         folder=manifest["folder"].map(_public_folder),

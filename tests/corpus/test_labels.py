@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cryhear.corpus import labels
 from cryhear.errors import CorpusError, ParameterError
@@ -28,10 +30,10 @@ UUID = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856"
 )
 def test_reason_codes(reason, original, strict):
     name = f"{UUID}-1430742197-1.0-m-04-{reason or 'xx'}.caf"
-    for given in (name, ""):  # a published table has no name
+    for known in (name, ""):  # a published table has no name
         folder = "donateacry-ios-upload-bucket"
-        assert labels.decide(folder, given, reason, "original").label == original
-        assert labels.decide(folder, given, reason, "strict").label == strict
+        assert labels.decide(folder, known, reason, "original").label == original
+        assert labels.decide(folder, known, reason, "strict").label == strict
 
 
 @pytest.mark.parametrize(
@@ -47,9 +49,9 @@ def test_reason_codes(reason, original, strict):
     ],
 )
 def test_keywords_of_the_path(folder, label, rule):
-    decision = labels.decide(folder, "1.wav", "", "original")
+    decision = labels.decide(folder, "1", "", "original")
     assert (decision.label, decision.rule, decision.conflict) == (label, rule, False)
-    assert labels.decide(folder, "1.wav", "", "strict").label == ""
+    assert labels.decide(folder, "1", "", "strict").label == ""
 
 
 def test_the_first_rule_wins_and_the_others_are_kept():
@@ -75,7 +77,7 @@ def test_a_uuid_cannot_matter(monkeypatch):
     monkeypatch.setattr(labels, "PRESETS", {"test": (rule,)})
     name = "DEADBEEF-4c5e-45f3-85c4-9a3cb71e8856-1430742197-1.0-m-04-hu.caf"
     assert labels.decide("", name, "hu", "test").label == ""
-    assert labels.decide("deadbeef", "1.wav", "hu", "test").label == "pain"
+    assert labels.decide("deadbeef", "1", "hu", "test").label == "pain"
 
 
 def test_presets_give_only_known_classes():
@@ -120,3 +122,61 @@ def test_keywords_keep_the_label_and_nothing_else(text, expected):
     assert labels.keywords(text) == expected
     was = labels.decide(text, "", "", "original").label
     assert labels.decide(labels.keywords(text), "", "", "original").label == was
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("no_pain/a", ""), ("non-pain/a", ""), ("NoPain/a", ""), ("nopain/a", ""),
+        ("no belly pain/a", ""), ("pain_free/a", ""), ("painless/a", ""), ("pain-none/a", ""),
+        ("not_hungry/a", ""), ("notHungry/a", ""), ("isn't hungry/a", ""), ("unhungry/a", ""),
+        ("without pain/a", ""), ("free_from_pain/a", ""), ("kein_pain/a", ""), ("x/no_pain_03", ""),
+        ("hungry/no_pain", "hunger"), ("hungry_no_pain/a", "hunger"), ("belly_pain_free/a", ""),
+        ("pain/no_3", "pain"), ("no3_pain/a", "pain"),
+        ("hungry_no_1/a", "hunger"), ("painting/a", ""), ("Spain/a", ""), ("hotel/hungry/a", "hunger"),
+        ("hungry/photo1", "hunger"), ("hungry/shot_01", "hunger"), ("Hotham/a", ""),
+        ("entire/a", ""), ("Burney/a", ""), ("scolded/a", ""), ("umbelly/a", ""), ("repaint/a", ""),
+        ("bellyPain/a", "pain"), ("HUNGRY/a", "hunger"), ("painful/a", "pain"), ("pain01/a", "pain"),
+        ("burped/a", "pain"), ("a/cold-hot", "neurological"), ("schmerz_\u00e9pain/a", ""),
+        ("a.pain/b", "pain"), ("a/too hot (2)", "neurological"), ("a/b.hot", ""),
+    ],
+)  # fmt: skip
+def test_whole_words_label_and_negations_do_not(path, label):
+    folder, name = path.rsplit("/", 1)
+    decision = labels.decide(folder, name, "")
+    assert decision.label == label
+    public = labels.decide(labels.keywords(folder), labels.keywords(name.rsplit(".", 1)[0]), "")
+    assert public.label == label
+
+
+def test_a_negation_is_listed_and_contradicts_a_code():
+    decision = labels.decide("no_pain", "a", "")
+    assert decision.matched == ("not path_pain=pain",)
+    against = labels.decide("no_pain", "a", "bp")
+    assert (against.label, against.conflict) == ("pain", True)
+    assert not labels.decide("no_pain", "a", "hu").conflict
+
+
+LETTERS = st.text(st.characters(categories=["Ll", "Lu"]), min_size=1, max_size=4)
+RULE_WORDS = sorted({w for r in labels.PRESETS["original"] if r.source == "path" for w in r.words})
+
+
+@given(LETTERS, st.sampled_from(RULE_WORDS), st.sampled_from("_-. 7"))
+@settings(deadline=None)
+def test_a_word_within_a_word_is_none(letters, word, separator):
+    alone = labels.decide(f"x{separator}{word}", "", "").label
+    assert alone == labels.decide(word, "", "").label != ""
+    stuck = f"{letters.lower()}{word}".replace("_", "")
+    known = [w + e for w in RULE_WORDS for e in labels.ENDINGS]
+    if stuck not in known and not set(labels.words_of(stuck)) & set(known):
+        assert labels.decide(stuck, "", "").label == ""
+
+
+@given(
+    st.sampled_from(sorted(labels.NEGATIONS)), st.sampled_from(RULE_WORDS), st.sampled_from("_-. ")
+)
+@settings(deadline=None)
+def test_every_negation_takes_a_word_back(negation, word, separator):
+    for name in (f"{negation}{separator}{word}", f"{negation.title()}{word.title()}"):
+        assert labels.decide(name, "", "").label == ""
+    assert labels.decide(f"{word}{separator}free", "", "").label == ""
