@@ -257,7 +257,7 @@ def _fetch(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from cryhear.corpus import manifest, questions
+    from cryhear.corpus import find, manifest, questions
     from cryhear.corpus.folders import printable
 
     table, _ = manifest.build(given.roots, jobs=given.jobs)
@@ -271,12 +271,6 @@ def _check(given: argparse.Namespace) -> int:
             print(shown.to_string(index=False, max_rows=rows, max_colwidth=100))
     for sentence in questions.by_set(table, given.labels):
         print(f"\n{printable(sentence)}")
-    unknown = int(listed["names"]["unknown"].sum())
-    if unknown:
-        print(
-            f"\nno name says who cried in {unknown:,} of {len(table):,} recordings: each counts as an infant "
-            "of its own, so infants may leak between training and test; see `names` in book/rerun.md"
-        )
     return PARTIAL if (table["problem"] != "").any() else 0
 
 

@@ -153,7 +153,36 @@ def test_an_audit_is_counted_or_whole(folder, tone, capsys, monkeypatch):
         lines(capsys, *check, *more) for more in (["--quiet"], [], ["--verbose"])
     )
     assert len(quiet) < len(plain) < len(verbose)
-    assert all(line.endswith(")") for line in quiet)
+    assert all(line.endswith((")", ".")) for line in quiet)  # counts, and what they do not allow
+
+
+def test_check_names_every_file_that_is_not_used(folder, tone, capsys):
+    for name in ("a.3ga", "b.qta", "c.ape", "noending", "d.xyz", "short.wav"):
+        seconds = 0.5 if name == "short.wav" else 3.0
+        soundfile.write(folder / "t.wav", tone(seconds), 16_000)
+        (folder / "t.wav").rename(folder / name)
+    (folder / "lost.m4r").write_bytes(b"\0" * 999)
+    (folder / "notes.txt").write_text("minutes of a meeting")
+    (folder / ".hidden.wav").write_bytes(b"x")
+    (folder / "no_pain.wav").write_bytes((folder / "a.3ga").read_bytes()[:-2000])
+    out = "\n".join(lines(capsys, "corpus", "check", folder, "--verbose", "--jobs", "1"))
+    for name in (
+        "a.3ga",
+        "b.qta",
+        "c.ape",
+        "noending",
+        "d.xyz",
+        "short.wav",
+        "lost.m4r",
+        "notes.txt",
+        ".hidden.wav",
+    ):
+        assert name in out
+    assert "0.5 s long, shorter than 2 s" in out
+    assert "its name denies: pain" in out
+    assert "2,000 bytes more than there are" in out
+    assert "no sound by its ending or its content" in out
+    assert "Nobody knows who cried in" in out or "unlabelled" in out
 
 
 def test_embedding_tells_nothing_something_or_more(folder, tmp_path_factory, capsys):

@@ -165,7 +165,7 @@ def near_miss(name: str) -> str:
     begins = re.match(_GRAMMAR, stem, re.IGNORECASE | re.DOTALL)
     if begins and not stem[begins.end()].isalnum():
         return f"{stem[begins.end() :]!r} follows the reason"
-    found: list[list[str]] = []
+    found: list[str] = []
     for separator in "-_ ":
         fields = [field.strip() for field in stem.split(separator)]
         for lost in (None, "version", "reason", "age", "sex", "time"):  # one field may be missing
@@ -181,8 +181,8 @@ def near_miss(name: str) -> str:
             said = [f"{lost} is missing"] * (lost is not None)
             said += [f"the separator is {separator!r}, not '-'"] * (separator != "-")
             said += ["the id is missing"] * (len(fields) <= len(names) or not fields[0])
-            found.append([*wrong, *said])
-    return "; ".join(min(found, key=len)) if found else ""
+            found.append("; ".join([*wrong, *said]))
+    return min(found, key=lambda said: said.count(";"), default="")
 
 
 def _folded(identity: str) -> str:

@@ -21,12 +21,21 @@ from cryhear import progress
 from cryhear.audio import decode
 from cryhear.audio.measurements import measure
 from cryhear.corpus import duplicates, find, labels
-from cryhear.corpus.selection import NEARLY_READ, STATUSES, audit, publishable, select
+from cryhear.corpus.selection import (
+    NEARLY_READ,
+    STATUSES,
+    audit,
+    names_read,
+    publishable,
+    select,
+    why_left_out,
+)
 from cryhear.errors import AudioError, CorpusError
 from cryhear.files import sha256_of
 
 __all__ = [
-    "COLUMNS", "STATUSES", "Schema", "Selected", "audit", "build", "publishable", "select", "validate",
+    "COLUMNS", "STATUSES", "Schema", "Selected", "audit", "build", "names_read", "publishable", "select",
+    "validate", "why_left_out",
 ]  # fmt: skip
 
 

@@ -60,6 +60,24 @@ def refusal(used: pd.DataFrame, chapter: str, folds: int = FOLDS) -> str:
     return ""
 
 
+def unnamed(used: pd.DataFrame) -> str:
+    """A sentence where names do not say who cried, for the top of pages that speak of infants; else ''.
+
+    Parameters
+    ----------
+    used : pandas.DataFrame
+        ``reason``, which every name that is read gives, one row a used recording.
+    """
+    unknown = int((used["reason"] == "").sum())
+    if not unknown:
+        return ""
+    return (
+        f"Nobody knows who cried in {unknown:,} of these {len(used):,} recordings, as their names do not "
+        "say it: each counts as an infant of its own. Where the same child was recorded twice, keeping "
+        "infants apart keeps nothing apart, and scores for new infants are too high."
+    )
+
+
 def told(used: pd.DataFrame) -> list[str]:
     """What a set cannot be asked, a sentence each: for `cryhear corpus check` and chapter 1.
 
@@ -108,8 +126,9 @@ def by_set(manifest: pd.DataFrame, labels: str) -> list[str]:
     rows = {
         name: select(manifest, set=name, labels=labels) for name in sorted(manifest["set"].unique())
     }
+    used = {name: own[own["status"] == "used"] for name, own in rows.items()}
     return [
         f"{name}: {sentence}"
-        for name, own in rows.items()
-        for sentence in told(own[own["status"] == "used"])
+        for name, own in used.items()
+        for sentence in (*filter(None, [unnamed(own)]), *told(own))
     ]

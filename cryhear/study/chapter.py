@@ -130,18 +130,20 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
 
 
 def _check_question(run: Run) -> None:
-    """Refuse a chapter that this study's recordings do not allow, as its page will say."""
+    """Refuse a chapter that this study's recordings do not allow; say where nobody knows who cried."""
     from cryhear.corpus import manifest, questions
 
     chosen = run.parameters
-    if run.chapter not in questions.COMPARING:
-        return
+    if not hasattr(chosen, "labels"):
+        return  # it speaks of no infant
     of_set = getattr(chosen, "sets", [getattr(chosen, "set", "")])[0]
     rows = manifest.select(run.derived.manifest(), set=of_set, labels=chosen.labels)
     used = rows[rows["status"] == "used"]
     why = questions.refusal(used, run.chapter, getattr(chosen, "folds", questions.FOLDS))
     if why:
         raise NotAskedError(why)
+    if unnamed := questions.unnamed(used):
+        print(unnamed)  # the first thing that the chapter's page shows
 
 
 class Run:

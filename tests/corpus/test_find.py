@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 
 import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cryhear import files
 from cryhear.corpus import find as corpora_room
@@ -199,3 +203,103 @@ def test_the_real_corpus(corpora):
     assert uploads["platform"].value_counts().to_dict() == {"android": 712, "ios": 416}
     assert table.loc[table["set"] == "cleaned", "instance"].nunique() == 221
     assert table["time_unix"].between(1.42e9, 1.45e9).all()  # 2015
+
+
+IDS = st.text(
+    st.characters(exclude_characters="/\\\0", exclude_categories=["Cs", "Cc"]),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(
+    IDS.filter(lambda i: i.strip() == i and i[0] != "."),
+    st.sampled_from(["1430742197000", "1430742197", "1430742197.25"]),
+)
+@settings(deadline=None)
+def test_any_id_is_read_and_its_capitals_do_not_matter(identity, time):
+    rest = f"-{time}-1.0-f-26-bp.wav"
+    found = parse(identity + rest)
+    assert (found.sex, found.age_band, found.reason) == ("f", "26", "bp")
+    assert (
+        found.instance == parse(unicodedata.normalize("NFD", identity.casefold()) + rest).instance
+    )
+    assert corpora_room.near_miss(identity + rest) == ""
+
+
+@pytest.mark.parametrize(
+    "ids", [("baby07", "Baby07"), ("ward-3-b1", "WARD-3-B1"), ("Zo\u00eb", "Zoe\u0308"), ("7", "7")]
+)
+def test_recordings_of_one_id_are_of_one_infant(tmp_path, ids):
+    for folder, identity in zip("ab", ids, strict=True):
+        (tmp_path / folder).mkdir()
+        for n in range(3):
+            (tmp_path / folder / f"{identity}-{1430742197000 + n}-1.0-m-04-hu.wav").write_bytes(
+                b"x"
+            )
+    assert corpora_room.find_recordings(tmp_path)["instance"].nunique() == 1
+    assert corpora_room.find_all([tmp_path / "a", tmp_path / "b"])["instance"].nunique() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("baby07-1430742197000-1.0-m-05-hu.wav", "age is '05'"),
+        ("baby07_1430742197000_1.0_m_04_hu.wav", "separator is '_'"),
+        ("baby07-143074219700-1.0-m-04-hu.wav", "time is '143074219700'"),
+        ("baby07-1430742197000-1.0-m-04-hu (1).wav", "' (1)' follows the reason"),
+        ("baby07-1430742197000-1.0-m-04-hu-2.wav", "'-2' follows the reason"),
+        ("1430742197000-1.0-m-04-hu.wav", "the id is missing"),
+        ("baby07-1430742197000-m-04-hu.wav", "version is missing"),
+        ("baby07-1430742197000-1.0-m-04.wav", "reason is missing"),
+        ("baby07-1430742197000-1.0-m-04-hungry.wav", "reason is 'hungry'"),
+        ("baby07-1430742197000-1.0-male-04-hu.wav", "sex is 'male'"),
+        ("baby07-1430742197000-v1-f-26-dc.m4a", "version is 'v1'"),
+        ("cry-3.wav", ""), ("a-b-c-d-e-f.wav", ""), ("2024-01-15-10-30-00.wav", ""), ("baby07_hungry_2.wav", ""),
+    ],
+)  # fmt: skip
+def test_near_misses_say_what_is_wrong(name, says):
+    assert parse(name) is None
+    found = corpora_room.near_miss(name)
+    assert says in found
+    assert bool(found) == bool(says)
+
+
+def test_a_root_that_is_a_link_keeps_the_name_it_was_given(tmp_path, monkeypatch):
+    (tmp_path / "2023-01").mkdir()
+    (tmp_path / "2023-01" / "hungry.wav").write_bytes(b"x")
+    (tmp_path / "cries").symlink_to("2023-01")
+    (tmp_path / "again").symlink_to("cries")
+    monkeypatch.chdir(tmp_path)
+    for root, name in (
+        ("cries", "cries"),
+        ("again", "again"),
+        ("./cries/", "cries"),
+        ("2023-01/../cries", "cries"),
+    ):
+        table = corpora_room.find_recordings(root)
+        assert (table["set"].item(), table["corpus"].item()) == (name, name)
+        assert table["instance"].item() == f"{name}/hungry.wav"
+    assert corpora_room.find_all(["cries", "2023-01"])["set"].tolist() == ["cries"]
+
+
+def test_sound_of_any_ending_is_found_and_the_rest_is_listed(tmp_path, tone):
+    for name in ("a.3ga", "b", "c.data", "d.WAV"):
+        soundfile.write(tmp_path / "t.wav", tone(1.0), 16_000)
+        (tmp_path / "t.wav").rename(tmp_path / name)
+    others = {
+        "notes.txt": b"minutes", "photo.jpg": b"\xff\xd8\xff\xe0" + b"\0" * 99, "empty": b"",
+        "photo.heic": b"\0\0\0\x18ftypheic" + b"\0" * 99, "page.webp": b"RIFF\1\0\0\0WEBPVP8 ",
+        "utf16.csv": "a,b".encode("utf-16"), ".DS_Store": b"\0",
+    }  # fmt: skip
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    assert corpora_room.find_recordings(tmp_path)["name"].tolist() == [
+        "a.3ga",
+        "b",
+        "c.data",
+        "d.WAV",
+    ]
+    listed = corpora_room.passed_over([tmp_path])
+    assert set(listed["file"]) == set(others)
+    assert (listed["reason"] != "").all()

@@ -48,3 +48,9 @@ def test_a_refusal_is_a_sentence_for_its_reader(labels, says):
     assert says in said
     assert said[0].isupper()
     assert said.endswith(".")
+
+
+def test_a_page_says_where_nobody_knows_who_cried():
+    used = pd.DataFrame({"reason": ["", "hu", ""]})
+    assert questions.unnamed(used).startswith("Nobody knows who cried in 2 of these 3 recordings")
+    assert questions.unnamed(used.iloc[1:2]) == ""
