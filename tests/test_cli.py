@@ -153,7 +153,8 @@ def test_an_audit_is_counted_or_whole(folder, tone, capsys, monkeypatch):
         lines(capsys, *check, *more) for more in (["--quiet"], [], ["--verbose"])
     )
     assert len(quiet) < len(plain) < len(verbose)
-    assert all(line.endswith((")", ".")) for line in quiet)  # counts, and what they do not allow
+    # Counts, and what they do not allow.
+    assert all(line.endswith((")", ".")) for line in quiet if line)
 
 
 def test_check_names_every_file_that_is_not_used(folder, tone, capsys):
@@ -164,8 +165,11 @@ def test_check_names_every_file_that_is_not_used(folder, tone, capsys):
     (folder / "lost.m4r").write_bytes(b"\0" * 999)
     (folder / "notes.txt").write_text("minutes of a meeting")
     (folder / ".hidden.wav").write_bytes(b"x")
-    (folder / "no_pain.wav").write_bytes((folder / "a.3ga").read_bytes()[:-2000])
-    out = "\n".join(lines(capsys, "corpus", "check", folder, "--verbose", "--jobs", "1"))
+    soundfile.write(folder / "no_pain.wav", tone(3.0, 700.0), 16_000)
+    (folder / "no_pain.wav").write_bytes((folder / "no_pain.wav").read_bytes()[:-2000])
+    check = ["corpus", "check", str(folder), "--verbose", "--jobs", "1"]
+    assert cli.main(check) == cli.PARTIAL
+    out = capsys.readouterr().out
     for name in (
         "a.3ga",
         "b.qta",
@@ -182,7 +186,7 @@ def test_check_names_every_file_that_is_not_used(folder, tone, capsys):
     assert "its name denies: pain" in out
     assert "2,000 bytes more than there are" in out
     assert "no sound by its ending or its content" in out
-    assert "Nobody knows who cried in" in out or "unlabelled" in out
+    assert "Nobody knows who cried in" in out
 
 
 def test_embedding_tells_nothing_something_or_more(folder, tmp_path_factory, capsys):

@@ -153,8 +153,8 @@ def audit(manifest: pd.DataFrame, labels: str = "original") -> dict[str, pd.Data
     dict of str to pandas.DataFrame
         `sets`: recordings by set and status of `select` (each set on its own), copies of another
         set's recordings, and infants used; `counts`: recordings, infants and minutes used by set
-        and class; `names` of `names_read`; `problems`, `warnings` (used, but doubtful), `conflicts`
-        (rules that disagree), `duplicates` (within a set and across), `unlabelled` and `left out`, all
+        and class; `formats`, recordings by ending and encoding; `names` of `names_read`; `problems`,
+        `warnings` (used, but doubtful), `conflicts` (rules that disagree), `duplicates` (within a set and across), `unlabelled` and `left out`, all
         that are not used, with the reason: the recordings concerned.
     """
     sets = manifest["set"].unique()
@@ -167,6 +167,7 @@ def audit(manifest: pd.DataFrame, labels: str = "original") -> dict[str, pd.Data
     found = {
         "sets": _sets(table),
         "counts": _counts(table[table["status"] == "used"]),
+        "formats": _formats(table),
         "names": names_read(manifest),
         "problems": table.loc[~usable, [*who, "problem"]],
         "warnings": table.loc[usable & (_warnings(table) != ""), [*who, *warned]],
@@ -187,6 +188,12 @@ def _sets(table: pd.DataFrame) -> pd.DataFrame:
     used = table[table["status"] == "used"]
     counts["infants"] = used.groupby("set")["infant"].nunique()
     return counts.fillna({"infants": 0}).astype("int64").reset_index()
+
+
+def _formats(table: pd.DataFrame) -> pd.DataFrame:
+    endings = table["name"].str.extract(r"(\.[^.]+)$", expand=False).fillna("").str.lower()
+    keys = {"ending": endings, "codec": table["codec"].replace("", "not read")}
+    return table.assign(**keys).groupby(list(keys)).size().rename("recordings").reset_index()
 
 
 def _counts(used: pd.DataFrame) -> pd.DataFrame:

@@ -255,7 +255,8 @@ def test_recordings_of_one_id_are_of_one_infant(tmp_path, ids):
         ("baby07-1430742197000-1.0-m-04-hungry.wav", "reason is 'hungry'"),
         ("baby07-1430742197000-1.0-male-04-hu.wav", "sex is 'male'"),
         ("baby07-1430742197000-v1-f-26-dc.m4a", "version is 'v1'"),
-        ("cry-3.wav", ""), ("a-b-c-d-e-f.wav", ""), ("2024-01-15-10-30-00.wav", ""), ("baby07_hungry_2.wav", ""),
+        ("cry-3.wav", ""), ("a-b-c-d-e-f.wav", ""), ("2024-01-15-10-30-00.wav", ""),
+        ("baby07_hungry_2.wav", ""),
     ],
 )  # fmt: skip
 def test_near_misses_say_what_is_wrong(name, says):

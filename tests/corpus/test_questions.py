@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryhear.corpus import questions
@@ -16,6 +16,7 @@ ROWS = st.lists(
 
 
 @given(ROWS, st.integers(2, 10))
+@settings(deadline=None)
 def test_a_chapter_is_refused_where_a_class_is_missing_or_has_too_few_infants(used, folds):
     infants = used.groupby("label")["infant"].nunique()
     missing = set(CLASSES) - set(infants.index)
@@ -26,6 +27,7 @@ def test_a_chapter_is_refused_where_a_class_is_missing_or_has_too_few_infants(us
 
 
 @given(ROWS)
+@settings(deadline=None)
 def test_what_is_told_beforehand_is_what_chapters_refuse(used):
     sentences = " ".join(questions.told(used))
     for chapter in (*questions.COMPARING, "12_recording"):
