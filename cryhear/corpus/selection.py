@@ -154,7 +154,8 @@ def audit(manifest: pd.DataFrame, labels: str = "original") -> dict[str, pd.Data
         `sets`: recordings by set and status of `select` (each set on its own), copies of another
         set's recordings, and infants used; `counts`: recordings, infants and minutes used by set
         and class; `formats`, recordings by ending and encoding; `names` of `names_read`; `problems`,
-        `warnings` (used, but doubtful), `conflicts` (rules that disagree), `duplicates` (within a set and across), `unlabelled` and `left out`, all
+        `warnings` (used, but doubtful), `conflicts` (rules that disagree), `duplicates` (within a set and
+        across), `unlabelled` and `left out`, all
         that are not used, with the reason: the recordings concerned.
     """
     sets = manifest["set"].unique()

@@ -156,6 +156,10 @@ class Derived:
         """The manifest: one row a recording found."""
         return read_table(self._path("manifest.parquet"))
 
+    def has_manifest(self) -> bool:
+        """Whether the manifest is here."""
+        return (self.folder / "manifest.parquet").exists()
+
     def table(self, name: str) -> pd.DataFrame:
         """A table of ``signals/`` by its name."""
         return read_table(self._path(f"signals/{name}.parquet"))

@@ -136,6 +136,8 @@ def _check_question(run: Run) -> None:
     chosen = run.parameters
     if not hasattr(chosen, "labels"):
         return  # it speaks of no infant
+    if run.chapter not in questions.COMPARING and not run.derived.has_manifest():
+        return  # the chapter says what is missing where it reads it
     of_set = getattr(chosen, "sets", [getattr(chosen, "set", "")])[0]
     rows = manifest.select(run.derived.manifest(), set=of_set, labels=chosen.labels)
     used = rows[rows["status"] == "used"]
