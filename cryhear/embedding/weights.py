@@ -184,8 +184,8 @@ def _from_hub(release: Release) -> Path:
         # The cause is left out: a request's text may hold what identifies the user.
         raise RepresentationError(
             f"{release.name}: the Hub gave no access to {release.repository} "
-            f"({type(problem).__name__}); a network and access to its gated weights were expected. "
-            f"{steps(release)}"
+            f"({type(problem).__name__}); a network, access to its gated weights and a cache that can be "
+            f"written (HF_HOME) were expected. {steps(release)}"
         ) from None
     return Path(folder)
 

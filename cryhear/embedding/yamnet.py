@@ -185,8 +185,8 @@ def _download() -> Path:
     except Exception as problem:  # requests, urllib3 and pooch each have their own
         raise RepresentationError(
             f"yamnet: the model could not be downloaded ({type(problem).__name__}). Expected to get "
-            f"{URL} . Connect to a network and run again, or download it elsewhere and set "
-            f"{VARIABLE} to the file."
+            f"{URL} into {target.parent} . Connect to a network and run again, set XDG_CACHE_HOME if that "
+            f"folder cannot be written, or download it elsewhere and set {VARIABLE} to the file."
         ) from problem
 
 
