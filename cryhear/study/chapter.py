@@ -52,6 +52,9 @@ READ_MODEL = ("12_recording",)
 ABSENT = "(not to be had from this study)"
 """Stands in the place of a number that a study's recordings do not allow."""
 
+NOT_CONCLUDED = "(A conclusion is left out here: this study's recordings do not allow it.)"
+"""Stands in the place of a sentence whose predicate needs a number that is not to be had."""
+
 NOT_DRAWN = "Not drawn: this study's recordings do not allow it"
 """Stands in the place of such a figure."""
 
@@ -244,7 +247,15 @@ class Run:
         of: Iterable[str] = (),
         beside: Iterable[str] = (),
     ) -> None:
-        """Record the sentence that fits the outcome; see `cryhear.study.ledger.Ledger.conclude`."""
+        """Record the sentence that fits the outcome; see `cryhear.study.ledger.Ledger.conclude`.
+
+        Where a number of `of` is not to be had from this study (`absent`), neither sentence is known to
+        hold, and `NOT_CONCLUDED` is recorded.
+        """
+        of = list(of)
+        if any(self.ledger.numbers.get(name, {}).get("value") == ABSENT for name in of):
+            self.number(key, NOT_CONCLUDED, "text")
+            return
         self.ledger.conclude(key, holds, if_true, if_false, of, beside)
 
     def figure(

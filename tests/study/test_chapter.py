@@ -60,6 +60,24 @@ def test_other_parameters_never_write_over_the_studys_own(run_folder, capsys):
     assert opened(run_folder, seed=8).folder != other.folder
 
 
+def test_a_conclusion_from_a_number_that_is_not_to_be_had_is_left_out(run_folder):
+    run = opened(run_folder)
+    run.number("n", 2, "count")
+    run.absent("sex")
+    run.conclude("both", True, "It reads {num}`audit.sex`.", "No.", of=["sex", "n"])
+    run.conclude("one", True, "It counts {num}`audit.n`.", "No.", of=["n"])
+    assert "does not allow" not in run.ledger.numbers["one"]["value"]
+    assert "left out here" in run.ledger.numbers["both"]["value"]
+    assert "holds" not in run.ledger.numbers["both"]
+
+
+def test_a_figure_that_cannot_be_drawn_is_words(run_folder):
+    run = opened(run_folder)
+    run.figure("none", None, "Nothing. No spread.", "Never read.", pd.DataFrame({"x": []}))
+    assert run.ledger.figures["none"]["alt"].startswith("Not drawn")
+    assert (run.folder / "figures" / "none.svg").stat().st_size > 0
+
+
 def test_what_a_chapter_records_can_be_read_back(run_folder):
     run = opened(run_folder)
     table = pd.DataFrame({"x": [0, 1], "y": [0.5, 1.5]})
