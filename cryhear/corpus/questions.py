@@ -87,6 +87,7 @@ def told(used: pd.DataFrame) -> list[str]:
     >>> for sentence in told(few):
     ...     print(sentence.split(":")[0])
     No class neurological
+    Fewer than 5 infants of pain (1), hunger (1)
     No infant has two recordings
     """
     infants = used.groupby("label")["infant"].nunique().reindex(CLASSES, fill_value=0)

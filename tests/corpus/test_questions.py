@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryhear.corpus import questions
+import cryhear
+from cryhear import files
+from cryhear.corpus import manifest, questions
 from cryhear.corpus.labels import CLASSES
 
 ROWS = st.lists(
@@ -50,6 +53,25 @@ def test_a_refusal_is_a_sentence_for_its_reader(labels, says):
     assert says in said
     assert said[0].isupper()
     assert said.endswith(".")
+
+
+@pytest.mark.parametrize(("named", "says"), [(False, True), (True, False)])
+def test_a_chapter_says_at_its_top_where_nobody_knows_who_cried(
+    tmp_path, capsys, tone, named, says
+):
+    for n in range(3):
+        name = f"baby{n}-143074219700{n}-1.0-m-04-hu" if named else f"hungry_{n}"
+        soundfile.write(tmp_path / f"{name}.wav", tone(2.5, 400.0 + 90 * n), 16_000)
+    table, _ = manifest.build([tmp_path])
+    files.write_table(tmp_path / "derived" / "manifest.parquet", table)
+    files.write_json(
+        tmp_path / "params.json", {"name": "own", "source": {"roots": [str(tmp_path)]}}
+    )
+    for chapter in ("01_audit", "02_preprocessing"):
+        given = {} if chapter.startswith("02") else {"set": tmp_path.name}
+        cryhear.open_chapter(chapter, {"study": str(tmp_path), **given})
+        spoken = says and chapter == "01_audit"
+        assert ("Nobody knows who cried in 3 of these 3" in capsys.readouterr().out) == spoken
 
 
 def test_a_page_says_where_nobody_knows_who_cried():
