@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,8 @@ PARTIAL = recording_commands.PARTIAL
 
 CODES = (
     "Exit codes: 0 done; 1 an error the message explains; 2 a wrong command line; 3 done, but some "
-    "recordings could not be used (they are listed); 130 interrupted."
+    "recordings could not be used (they are listed); 128 and its number where a signal ended it: 130 "
+    "interrupted, 141 the reader of a pipe has gone, 143 terminated."
 )
 QUIET, VERBOSE = "print nothing but errors", "tell how, too"
 MOST_ROWS = 40
@@ -40,19 +45,24 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             given = parser().parse_args(arguments)
             progress.tell(given.quiet, given.verbose)
-            return int(given.handler(given) or 0)
+            with ended_by_signals():
+                return int(given.handler(given) or 0)
         finally:
             sys.stdout.flush()
     except CryhearError as error:
         _complain(str(error))
         return 1
+    except Ended as ended:
+        with contextlib.suppress(OSError):  # the terminal may be what went away
+            _complain(f"ended by {ended.signal.name}; what was finished is kept")
+        return 128 + ended.signal
     except KeyboardInterrupt:
         _complain("interrupted; what was finished is kept")
-        return 130
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader of the pipe has gone; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + signal.SIGPIPE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _complain(
@@ -60,6 +70,35 @@ def main(arguments: list[str] | None = None) -> int:
             "another place, and run the same command again"
         )
         return 1
+
+
+class Ended(KeyboardInterrupt):
+    """The process is asked to end: what runs is left as by Ctrl-C, and cleans up behind it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into `Ended`; a signal that is ignored, as by nohup, stays ignored."""
+
+    def end(number: int, _frame: Any) -> None:
+        raise Ended(number)
+
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has one
+        numbers = [getattr(signal, name) for name in names]
+        taken = [n for n in numbers if signal.getsignal(n) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _complain(message: str) -> None:
@@ -121,9 +160,22 @@ def _study_commands(commands: Any) -> None:
 def _of_a_study(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument("params", nargs="?", default=default, help="a study's YAML file")
     cores = os.cpu_count() or 1
-    command.add_argument("--cores", type=int, default=cores, help="jobs side by side")
+    command.add_argument("--cores", type=at_least_one, default=cores, help="jobs side by side")
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                          help="override one parameter")  # fmt: skip
+
+
+def at_least_one(text: str) -> int:
+    """A count given on the command line.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        It is no whole number, or below 1.
+    """
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; expected a whole number from 1")
+    return int(text)
 
 
 def _corpus_commands(commands: Any) -> None:
@@ -142,7 +194,8 @@ def _corpus_commands(commands: Any) -> None:
                    "print every recording, not the first of many")  # fmt: skip
     command.add_argument("roots", nargs="+", type=Path)
     command.add_argument("--labels", default="original", choices=["original", "strict"])
-    command.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    command.add_argument("--jobs", type=at_least_one, default=os.cpu_count() or 1,
+                         help="recordings read side by side")  # fmt: skip
     command = _add(
         commands, "embed", _embed, "fill a store with embeddings of recordings",
         "cryhear embed my/cries --representation logmel --out store",
@@ -191,8 +244,27 @@ def overrides(settings: list[str]) -> dict[str, Any]:
             raise ParameterError(
                 f"--set {setting!r}: expected NAME=VALUE, as in exploration.seed=7"
             )
+        if name in chosen:
+            raise ParameterError(
+                f"--set {name} is given twice; expected each name once. Take one out"
+            )
         chosen[name] = parse(value, f"--set {name}")
+    _check_leaves(chosen)
     return chosen
+
+
+def _check_leaves(chosen: dict[str, Any]) -> None:
+    """Refuse one parameter given as a part (``leakage={folds: 3}``) and by its own name, too."""
+    from cryhear.errors import ParameterError
+
+    def leaves(value: Any, name: str) -> list[str]:
+        if not isinstance(value, dict) or not value:
+            return [name]
+        return [leaf for key, item in value.items() for leaf in leaves(item, f"{name}.{key}")]
+
+    found = [leaf for name, value in chosen.items() for leaf in leaves(value, name)]
+    if twice := sorted({leaf for leaf in found if found.count(leaf) > 1}):
+        raise ParameterError(f"--set gives {twice[0]} twice; expected each name once. Take one out")
 
 
 def _report(given: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ lines of them can stand for more values than fit into memory, and no study file 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -22,6 +23,28 @@ _UNREADABLE = (
 brackets deeper than its stack."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain data in which each name stands once: PyYAML itself keeps the last and drops the others."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping; refuse a name that stands twice, and a merge, which hides one."""
+        lines: dict[Any, int] = {}
+        for name, _ in node.value:
+            line = name.start_mark.line + 1
+            if name.tag == "tag:yaml.org,2002:merge":
+                raise ParameterError(f"line {line} merges a part by '<<'; write it out instead")
+            key = self.construct_object(name, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # PyYAML refuses it below
+            if key in lines:
+                raise ParameterError(
+                    f"line {line} gives {key!r} again, which line {lines[key]} gave; expected each "
+                    "name once. Join the two, or take one out"
+                )
+            lines[key] = line
+        return super().construct_mapping(node, deep)
+
+
 def parse(text: str, where: str) -> Any:
     """Read YAML as plain data.
 
@@ -34,7 +57,7 @@ def parse(text: str, where: str) -> Any:
     Raises
     ------
     ParameterError
-        It is no YAML, asks for an object, or repeats a part by an alias.
+        It is no YAML, asks for an object, gives a name twice, or repeats a part by an alias or a merge.
     """
     try:
         depth = 0
@@ -48,7 +71,7 @@ def parse(text: str, where: str) -> Any:
                 raise ParameterError(
                     f"{where} cannot be read as YAML: nested deeper than {DEEPEST}; parameters nest 4 deep"
                 )
-        return yaml.safe_load(text)
+        return _read(text, where)
     except ParameterError:
         raise
     except _UNREADABLE as error:
@@ -57,6 +80,13 @@ def parse(text: str, where: str) -> Any:
             f"{where} cannot be read as YAML ({type(error).__name__}: {said[:300]}); expected plain "
             "names and values, as in params/default.yaml"
         ) from None
+
+
+def _read(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: {error}") from None
 
 
 def typed(config: dict[str, Any]) -> dict[str, Any]:

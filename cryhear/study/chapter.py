@@ -11,6 +11,7 @@ import hashlib
 import html
 import json
 import math
+import os
 import re
 import time
 import types
@@ -103,15 +104,8 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
         )
     model = params.chapter_model(chapter)
     parameters = params.check(_parameters_in(namespace), model, where=f"chapter {chapter}")
-    folder = Path(parameters.study)
-    if not (folder / "params.json").exists():
-        raise MissingArtefactError(
-            f"{folder} holds no run (no params.json); chapter {chapter} starts from one. "
-            "Run `make report` first, or give the folder of a finished run as `study`."
-        )
-    study = params.check(
-        read_json(folder / "params.json"), params.Study, str(folder / "params.json")
-    )
+    folder = _run_folder(parameters.study, chapter)
+    study = params.load(folder / "params.json")
     for earlier in CHAPTERS[chapter]:
         if not (folder / earlier / "ledger.json").exists():
             raise MissingArtefactError(
@@ -149,6 +143,34 @@ def _check_question(run: Run) -> None:
         raise NotAskedError(why)
     if unnamed := questions.unnamed(used):
         print(unnamed)  # the first thing that the chapter's page shows
+
+
+def _run_folder(given: str, chapter: str) -> Path:
+    """The run a chapter belongs to; goes to the project's folder, on which all paths of a run build.
+
+    Jupyter starts a notebook in the notebook's own folder, Papermill in the one it is called from.
+    """
+    here = Path.cwd()
+    above = [p for p in (here, *here.parents) if _is_project(p)]
+    found = [base / given for base in (here, *above[:1])]  # an absolute path stays what it is
+    runs = [folder for folder in found if (folder / "params.json").exists()]
+    if not runs:
+        looked = " or ".join(dict.fromkeys(str(folder) for folder in found))
+        raise MissingArtefactError(
+            f"{looked} holds no run (no params.json); chapter {chapter} starts from one. Run "
+            "`make report` first, or set `study` in the parameters cell to the full path of a "
+            "finished run's folder."
+        )
+    run = Path(os.path.abspath(runs[0]))
+    if project := next((p for p in run.parents if _is_project(p)), None):
+        if project != here:
+            os.chdir(project)
+        return run.relative_to(project)
+    return runs[0]
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / "Snakefile").is_file() and (folder / "notebooks").is_dir()
 
 
 class Run:
@@ -389,10 +411,14 @@ def _show(path: Path, name: str) -> None:
 
 def _parameters_in(namespace: dict[str, Any]) -> dict[str, Any]:
     hidden = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+    # What a user's own start-up files left there before the first cell.
+    shell = namespace.get("get_ipython", lambda: None)()
+    before = getattr(shell, "user_ns_hidden", {})
     return {
         name: value
         for name, value in namespace.items()
         if not name.startswith("_")
         and name not in hidden
         and not isinstance(value, types.ModuleType)
+        and before.get(name, _parameters_in) is not value
     }

@@ -100,9 +100,7 @@ class Plan:
         tables = [Path(p) for p in self.made] or data_files(self.study.derived)
         modules = import_closure(_notebook_imports(notebook))
         model = [self.model, *data_files(GATE)] if chapter in READ_MODEL else []
-        return [
-            p.as_posix() for p in (notebook, *earlier, *tables, *model, *modules, *self._lock())
-        ]
+        return _inputs(notebook, *earlier, *tables, *model, *modules, *self._lock())
 
     @property
     def model(self) -> Path:
@@ -113,7 +111,7 @@ class Plan:
         """Files the model depends on."""
         tables = [Path(p) for p in self.made] or data_files(self.study.derived)
         modules = import_closure(["prediction.train"])
-        return [p.as_posix() for p in (*tables, *data_files(GATE), *modules, *self._lock())]
+        return _inputs(*tables, *data_files(GATE), *modules, *self._lock())
 
     def _lock(self) -> list[Path]:
         return [p for p in (Path("requirements.lock"),) if p.exists()]
@@ -146,7 +144,19 @@ class Plan:
         found += sorted(Path("benchmarks/results").glob("*"))
         found += [Path("_config.yml"), Path("_toc.yml")]
         found += sorted(PACKAGE.rglob("*.py"))  # their docstrings are pages of the book
-        return [p.as_posix() for p in found]
+        return _inputs(*found)
+
+
+def _inputs(*paths: Path) -> list[str]:
+    """Paths as Snakemake takes them: from here where they are below, as here may hold braces."""
+    here = Path.cwd()
+    names = [p.relative_to(here) if p.is_relative_to(here) else p for p in paths]
+    if braces := [str(p) for p in names if set("{}") & set(str(p))]:
+        raise StudyError(
+            f"{braces[0]} has braces in its path, which Snakemake takes for a wildcard; expected a "
+            "path without them. Rename the folder or file."
+        )
+    return [p.as_posix() for p in names]
 
 
 def chapters_of(study: params.Study) -> tuple[str, ...]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +31,15 @@ CHECKSUM_BYTES = "200MB"
 """Files up to this size count by content, not by date: all of `data/` and a corpus' tables."""
 
 POLL_S = 0.2
+
+PATIENCE_S = 5.0
+"""How long jobs that are asked to end may take for it before they are killed."""
+
+NOTHING = "Nothing to be done"
+"""What Snakemake says where everything is up to date."""
+
+NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""How file systems say that they know no `flock`: Lustre and NFS, as clusters mount them."""
 
 
 def report(
@@ -81,11 +93,11 @@ def _bring_up_to_date(plan: Plan, target: str, cores: int | None) -> None:
         plan.write()
         kept = _embedded(plan)
         log = plan.folder / "snakemake.log"
-        steps = _Steps(log)
+        steps = _Steps(_steps_of(plan, target), log)
         code = _snakemake(plan, target, cores or os.cpu_count() or 1, log, lock, steps)
     if code:
         raise StudyError(_failure(log))
-    progress.LOG.info("%s", steps.summary(plan, target, time.monotonic() - started))
+    progress.LOG.info("%s", steps.summary(time.monotonic() - started))
     if plan.made:
         made = _embedded(plan) - kept
         progress.LOG.info("%s", f"Embeddings: {made:,} made now, {kept:,} re-used.")
@@ -95,6 +107,9 @@ def _snakemake(plan: Plan, target: str, cores: int, log: Path, lock: int, steps:
     command = [sys.executable, "-m", "snakemake", target, "--cores", str(cores), "--nocolor"]
     # Our own lock goes away with its owner; Snakemake's would outlive a killed run.
     command += ["--nolock", "--rerun-incomplete", "--max-checksum-file-size", CHECKSUM_BYTES]
+    # A user's profile is for the user's own workflows, and the usual cache may not be writable.
+    command += ["--profile", "none", "--workflow-profile", "none"]
+    command += ["--runtime-source-cache-path", str(_home() / "snakemake")]
     command += ["--config", f"params={plan.params.as_posix()}"]
     with open(log, "w", encoding="utf-8") as out:
         child = subprocess.Popen(
@@ -104,20 +119,86 @@ def _snakemake(plan: Plan, target: str, cores: int, log: Path, lock: int, steps:
             while child.poll() is None:
                 steps.update()
                 time.sleep(POLL_S)
-        except KeyboardInterrupt:
-            child.wait()
-            raise
-        finally:
             steps.update()
+        finally:  # also where a signal comes, or the reader of our own output has gone
+            _end(child)
             steps.close()
     return child.returncode
 
 
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a process and all below it; a chapter's kernel has a session of its own that no signal reaches."""
+    if child.poll() is not None:
+        return
+    import psutil
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(number, signal.SIG_IGN)  # this process is about to end: once is enough
+    try:
+        top = psutil.Process(child.pid)
+        tree = [top, *top.children(recursive=True)]
+        for process in tree:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        for process in psutil.wait_procs(tree, timeout=PATIENCE_S)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    except psutil.NoSuchProcess:
+        pass
+    child.wait()
+
+
+THREADS = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"))
+"""One thread a job, so that sums are repeatable."""
+
+USERS = ("SNAKEMAKE_", "IPYTHON", "JUPYTER", "PAPERMILL_", "MPL", "MATPLOTLIB", "BASH_ENV")
+"""Beginnings of the variables by which a user's own configuration would reach a job."""
+
+USERS_PYTHON = ("STARTUP", "INSPECT", "OPTIMIZE", "WARNINGS", "BREAKPOINT", "VERBOSE", "HOME",
+                "PROFILEIMPORTTIME", "PLATLIBDIR")  # fmt: skip
+"""Ends of Python's own variables that are not passed on: they change or print what a job does not expect."""
+
+
 def environment() -> dict[str, str]:
-    """Environment of the jobs: this package importable, one thread each so that sums are repeatable."""
-    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
-    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, **threads, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "MPLBACKEND": "agg"}
+    """Environment of the jobs: this package importable, and nothing of the user's own configuration.
+
+    Start-up files, profiles, a kernel of the user's that is called ``python3`` too, and settings of
+    Matplotlib would change what a chapter computes or how it looks.
+    """
+    dropped = {f"PYTHON{name}" for name in USERS_PYTHON}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in dropped and not name.startswith(USERS)
+    }
+    home = _home()
+    # An empty or relative entry of the search path means another place in every folder.
+    places = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    path = dict.fromkeys(os.path.abspath(p) for p in (str(PACKAGE.parent), *places))
+    own = {
+        "IPYTHONDIR": home / "ipython",
+        "JUPYTER_CONFIG_DIR": home / "jupyter",
+        "JUPYTER_DATA_DIR": home / "jupyter",
+        "JUPYTER_RUNTIME_DIR": home / "jupyter" / "runtime",
+        "MPLCONFIGDIR": home / "matplotlib",
+    }
+    if not os.access(os.path.expanduser("~"), os.W_OK):
+        own["NUMBA_CACHE_DIR"] = home / "numba"
+    return {
+        **kept,
+        **dict.fromkeys(THREADS, "1"),
+        **{name: str(place) for name, place in own.items()},
+        "JUPYTER_NO_CONFIG": "1",
+        "MPLBACKEND": "agg",
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": os.pathsep.join(path),
+    }
+
+
+def _home() -> Path:
+    """Where the engines keep what is theirs, beside the runs: the user's own folders stay out of it."""
+    return (Path("results") / ".engines").absolute()
 
 
 @contextlib.contextmanager
@@ -126,73 +207,84 @@ def _only_one(folder: Path) -> Iterator[int]:
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a", encoding="utf-8") as handle:
+    with open(folder / ".lock", "a", encoding="utf-8") as handle, contextlib.ExitStack() as stack:
         try:
+            # Not filelock's: this handle is passed on, so that a Snakemake left alone still holds it.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StudyError(
-                f"{folder} is being made by another process; wait for it, or end it and run again: "
-                "what it finished is kept"
-            ) from None
+            raise _held(folder) from None
+        except OSError as error:
+            if error.errno not in NO_FLOCK:
+                raise
+            stack.enter_context(_soft_lock(folder))
         yield handle.fileno()
 
 
-class _Steps:
-    """Reads Snakemake's log: which jobs there are, which are done, which ran."""
+@contextlib.contextmanager
+def _soft_lock(folder: Path) -> Iterator[None]:
+    """Hold the folder by a file that names its owner, where the file system knows no better lock."""
+    import filelock
 
-    def __init__(self, log: Path) -> None:
-        self.log = log
-        self.read = 0
-        self.names: dict[str, str] = {}
+    path = folder / ".lock.owner"
+    try:
+        with filelock.SoftFileLock(path, timeout=0):
+            yield
+    except filelock.Timeout:
+        raise _held(folder, f" If none is left, as after a crash, delete {path}.") from None
+
+
+def _held(folder: Path, more: str = "") -> StudyError:
+    return StudyError(
+        f"{folder} is being made by another process; wait for it, or end it and run again: "
+        f"what it finished is kept.{more}"
+    )
+
+
+class _Steps:
+    """What of a study's steps ran, by the files that the steps leave behind."""
+
+    def __init__(self, outputs: dict[str, Path], log: Path) -> None:
+        self.outputs, self.log, self.read = outputs, log, 0
+        self.before = {name: _stamp(path) for name, path in outputs.items()}
         self.ran: list[str] = []
-        self.nothing = False
-        self.bar = progress.bar(total=0, unit="step", leave=False, dynamic_ncols=True)
+        self.bar = progress.bar(total=len(outputs), unit="step", leave=False, dynamic_ncols=True)
 
     def update(self) -> None:
-        """Take in what was logged since."""
-        if not self.log.exists():
-            return
-        with open(self.log, encoding="utf-8", errors="replace") as handle:
-            handle.seek(self.read)
-            text = handle.read()
-        whole = text[: text.rfind("\n") + 1]
-        self.read += len(whole.encode("utf-8"))
-        for line in whole.splitlines():
-            progress.LOG.debug("%s", line)
-            self._line(line)
-
-    def _line(self, line: str) -> None:
-        if match := re.match(r"Job (\d+): (.+)", line):
-            self.names[match[1]] = match[2]
-            self.bar.set_description_str(match[2])
-        elif match := re.match(r"Finished jobid: (\d+) ", line):
-            if name := self.names.get(match[1]):
+        """See what was finished since, and pass the log on to whom wants all of it."""
+        for name, path in self.outputs.items():
+            if name not in self.ran and _stamp(path) not in (None, self.before[name]):
                 self.ran.append(name)
                 if self.bar.disable:
                     progress.LOG.info("done: %s", name)
-        elif match := re.match(r"(\d+) of (\d+) steps", line):
-            # The last step is Snakemake's own collecting rule.
-            self.bar.total = int(match[2]) - 1
-            self.bar.n = min(int(match[1]), self.bar.total)
-            self.bar.refresh()
-        elif line.startswith("Nothing to be done"):
-            self.nothing = True
+                self.bar.set_description_str(name)
+        self.bar.n = sum(path.exists() for path in self.outputs.values())
+        self.bar.refresh()
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        for line in text[self.read : text.rfind("\n") + 1].splitlines():
+            progress.LOG.debug("%s", line)
+        self.read = text.rfind("\n") + 1
 
     def close(self) -> None:
         """Take the bar away."""
         self.bar.close()
 
-    def summary(self, plan: Plan, target: str, seconds: float) -> str:
+    def summary(self, seconds: float) -> str:
         """What ran and what was re-used."""
-        steps = _steps_of(plan, target)
-        if self.nothing or not self.ran:
-            return f"Nothing to do: {len(steps)} steps are up to date ({seconds:.1f} s)."
-        lines = [
-            f"Ran {progress.counted(len(self.ran), 'step')} in {seconds:.0f} s: {', '.join(self.ran)}."
-        ]
-        if reused := [name for name in steps if name not in self.ran]:
+        if not self.ran and NOTHING in self.log.read_text(encoding="utf-8", errors="replace"):
+            return f"Nothing to do: {len(self.outputs)} steps are up to date ({seconds:.1f} s)."
+        count, named = progress.counted(len(self.ran), "step"), ", ".join(self.ran)
+        lines = [f"Ran {count} in {seconds:.0f} s: {named or 'no output changed'}."]
+        if reused := [name for name in self.outputs if name not in self.ran]:
             lines.append(f"Re-used: {', '.join(reused)}.")
         return "\n".join(lines)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
 
 def _embedded(plan: Plan) -> int:
@@ -204,23 +296,25 @@ def _embedded(plan: Plan) -> int:
     return store.count_clips(plan.study.derived / "store")
 
 
-def _steps_of(plan: Plan, target: str) -> list[str]:
-    """Everything a study consists of, by the messages of the Snakefile's rules."""
-    study, steps = plan.study, []
+def _steps_of(plan: Plan, target: str) -> dict[str, Path]:
+    """Everything a study consists of, by the messages of the Snakefile's rules, with what each leaves."""
+    study, steps = plan.study, {}
     if plan.made:
-        whole = range(study.embed.shards)
-        steps.append("manifest of the recordings")
-        steps += [f"embedding {r}, part {i}" for r in study.representations for i in whole]
-        if study.embed.variants:
-            versions = [f"altered versions in {r}" for r in study.representations]
-            steps += [f"{name}, part {i}" for name in versions for i in whole]
-        steps.append("derived tables")
+        derived, whole = study.derived, study.embed.shards
+        steps["manifest of the recordings"] = derived / "manifest.parquet"
+        kinds = {"clips": "embedding {}, part {}", "variants": "altered versions in {}, part {}"}
+        for kind in kinds if study.embed.variants else ["clips"]:
+            for name in study.representations:
+                for i in range(whole):
+                    shard = derived / "shards" / kind / f"{name}.{i}of{whole}.parquet"
+                    steps[kinds[kind].format(name, i)] = shard
+        steps["derived tables"] = derived / "provenance.json"
     if target == "derived":
         return steps
     if set(plan.chapters) & set(READ_MODEL):
-        steps.append("the model for new recordings")
-    steps += [f"chapter {name}" for name in plan.chapters]
-    return [*steps, "the book"] if target == "book" else steps
+        steps["the model for new recordings"] = plan.model
+    steps |= {f"chapter {c}": plan.folder / c / "artefacts.json" for c in plan.chapters}
+    return {**steps, "the book": plan.folder / "html" / "index.html"} if target == "book" else steps
 
 
 def _failure(log: Path) -> str:
@@ -274,6 +368,11 @@ def main(arguments: list[str] | None = None) -> int:
         if name == "chapter":
             step.add_argument("chapter")
     given = parser.parse_args(arguments)
+    # Also where Snakemake was started by hand, with a profile of one's own.
+    clean = environment()
+    for name in os.environ.keys() - clean.keys():
+        del os.environ[name]
+    os.environ.update(clean)
     try:
         if given.step == "chapter":
             execute.run_chapter(given.params, given.chapter)
