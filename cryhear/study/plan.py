@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import cryhear
-from cryhear import params
+from cryhear import params, progress
 from cryhear.corpus.folders import walk
 from cryhear.errors import StudyError
 from cryhear.files import existing, read_json, write_json
@@ -25,6 +26,9 @@ from cryhear.study.chapter import CHAPTERS, READ_MODEL
 PACKAGE = Path(__file__).parents[1]
 GATE = Path("data/gate")
 """The shipped cry gate and what clip-wise preparation changes: read by the model and its chapter."""
+
+CLOCKS_APART_S = 2.0
+"""How far a file server's clock may be ahead."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,17 @@ class Plan:
         ParameterError
             If a parameter is unknown, mistyped or out of range.
         StudyError
-            If a chapter it names or a folder it starts from is not there.
+            If a chapter it names or a folder it starts from is not there, or a file it depends on is
+            dated ahead of the clock or has braces in its path.
         """
         study = params.load(path, overrides)
         _check_source(study)
-        return cls(study, chapters_of(study))
+        plan = cls(study, chapters_of(study))
+        # Looked at here as well, so that a path or date that will not do is a message, not a call stack.
+        for chapter in plan.chapters:
+            plan.chapter_inputs(chapter)
+        plan.model_inputs(), plan.book_inputs()
+        return plan
 
     def write(self) -> Plan:
         """Keep the study's parameters in its run's ``params.json``, which every job reads."""
@@ -156,7 +166,21 @@ def _inputs(*paths: Path) -> list[str]:
             f"{braces[0]} has braces in its path, which Snakemake takes for a wildcard; expected a "
             "path without them. Rename the folder or file."
         )
+    _check_dates(names)
     return [p.as_posix() for p in names]
+
+
+def _check_dates(paths: list[Path]) -> None:
+    """Refuse files dated ahead of the clock: Snakemake fails a finished step that looks older than these."""
+    latest = time.time() + CLOCKS_APART_S
+    ahead = [p for p in paths if p.exists() and p.stat().st_mtime > latest]
+    if ahead:
+        dated = time.strftime("%Y-%m-%d %H:%M", time.localtime(ahead[0].stat().st_mtime))
+        raise StudyError(
+            f"{progress.counted(len(ahead), 'file')} are dated ahead of this machine's clock, as "
+            f"{ahead[0]} ({dated}); expected dates that have been. Set the clock right, or give what "
+            "is ahead the date of today: find . -newermt now -exec touch {} +"
+        )
 
 
 def chapters_of(study: params.Study) -> tuple[str, ...]:
