@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import time
 
 import pytest
 import soundfile
@@ -219,3 +222,39 @@ def test_building_a_book_hands_over_the_run_and_the_place(monkeypatch, tmp_path,
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("(None, ")
     assert "results/default" in second
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", "", "\N{SUPERSCRIPT TWO}"])
+@pytest.mark.parametrize("words", [["corpus", "check", ".", "--jobs"], ["study", "--cores"]])
+def test_a_count_that_is_none_is_a_wrong_command_line(words, given, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*words, given])
+    assert stopped.value.code == 2
+    assert "expected a whole number from 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_ends_a_command_as_ctrl_c_does_with_its_own_exit_code(name, monkeypatch, capsys):
+    number, cleaned = signal.Signals[name], []
+
+    def ended(*_, **__):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        finally:
+            cleaned.append(True)
+
+    monkeypatch.setattr(cli, "_check", ended)
+    assert cli.main(["corpus", "check", "."]) == 128 + number
+    assert cleaned == [True]
+    assert f"ended by {name}; what was finished is kept" in capsys.readouterr().err
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_ignored(monkeypatch):
+    monkeypatch.setattr(cli, "_check", lambda *_: os.kill(os.getpid(), signal.SIGHUP))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert cli.main(["corpus", "check", "."]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

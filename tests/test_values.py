@@ -160,3 +160,50 @@ def test_a_study_outside_the_project_says_where_to_run_it(tmp_path, monkeypatch)
     with pytest.raises(StudyError, match="holds no Snakefile and notebooks"):
         plan.Plan.of("x.yaml")
     assert [p.name for p in tmp_path.iterdir()] == ["x.yaml"]
+
+
+TWICE = {
+    "section": ("seed: 1\nleakage: {folds: 3}\nseed: 2", 3, "seed"),
+    "nested": ("leakage:\n  folds: 3\n  repeats: 2\n  folds: 4\n", 4, "folds"),
+    "in one line": ("leakage: {folds: 3, folds: 4}", 1, "folds"),
+    "in a list": ("a:\n- b: 1\n  b: 2\n", 3, "b"),
+    "quoted otherwise": ("seed: 1\n'seed': 2\n", 2, "seed"),
+    "written otherwise": ("1: a\n0x1: b\n", 2, "1"),
+    "json": ('{"name": "a",\n "seed": 1,\n "seed": 1}', 3, "seed"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "name"), TWICE.values(), ids=TWICE)
+def test_a_name_given_twice_is_refused_with_its_line(text, line, name, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=rf"x\.yaml: line {line} gives '?{name}'? again"):
+        params.load(path)
+    if "\n" not in text:
+        with pytest.raises(ParameterError, match=f"line {line} gives '{name}' again"):
+            cli.overrides([f"x={{{text}}}"])
+
+
+@pytest.mark.parametrize("text", ["<<: {seed: 1}\nseed: 2", "a: {<<: {b: 1}, b: 2}"])
+def test_a_merge_that_would_hide_a_value_is_refused(text):
+    with pytest.raises(ParameterError, match="line 1 merges a part"):
+        values.parse(text, "x")
+
+
+def test_the_same_name_in_two_sections_is_no_name_given_twice():
+    text = "leakage: {folds: 3}\ncrossvalidation: {folds: 4}\n"
+    assert values.parse(text, "x") == {"leakage": {"folds": 3}, "crossvalidation": {"folds": 4}}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["seed=1", "seed=2"],
+        ["leakage={folds: 3}", "leakage.folds=4"],
+        ["source.derived=a", "source={roots: [b], derived: c}"],
+    ],
+)
+def test_a_parameter_set_twice_is_refused(settings):
+    with pytest.raises(ParameterError, match="twice"):
+        cli.overrides(settings)
+    assert len(cli.overrides(["leakage={folds: 3}", "leakage.repeats=4"])) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -153,3 +155,51 @@ def test_a_number_that_cannot_be_had_is_said_in_words(run_folder):
     assert run.ledger.numbers["there"]["value"] == 1
     assert run.ledger.numbers["missing"]["unit"] == "text"
     assert show(run.ledger.numbers["missing"], "ci") == run.ledger.numbers["missing"]["value"]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with one run, and folders in which a notebook may be opened."""
+    for name in ("notebooks", "book/chapters", "notebooks/own", "results/toy"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "Snakefile").write_text("")
+    write_json(tmp_path / "results" / "toy" / "params.json", STUDY)
+    (tmp_path / "data" / "toy").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)  # and back afterwards
+    return tmp_path
+
+
+@pytest.mark.parametrize("place", [".", "notebooks", "book/chapters", "notebooks/own"])
+@pytest.mark.parametrize("given", ["results/toy", "full", "from here"])
+def test_a_chapter_finds_its_run_from_where_it_is_opened(project, monkeypatch, place, given):
+    monkeypatch.chdir(project / place)
+    full = project / "results" / "toy"
+    study = {"results/toy": given, "full": str(full), "from here": os.path.relpath(full)}[given]
+    run = cryhear.open_chapter("01_audit", {"study": study})
+    assert run.folder.resolve() == full / "01_audit"
+    assert run.derived.folder.resolve() == project / "data" / "toy"
+
+
+def test_a_chapter_opened_elsewhere_says_what_to_set(project, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    with pytest.raises(MissingArtefactError, match=r"set `study` .* full path"):
+        cryhear.open_chapter("01_audit", {"study": "results/toy"})
+    run = cryhear.open_chapter("01_audit", {"study": str(project / "results" / "toy")})
+    assert run.folder.resolve() == project / "results" / "toy" / "01_audit"
+
+
+def test_names_of_a_users_start_up_files_are_no_parameters(run_folder):
+    left = {"helper": opened, "limit": 3, "seed": 5}
+    shell = SimpleNamespace(user_ns_hidden={**left})
+    names = {"study": str(run_folder), "get_ipython": lambda: shell, **left, "seed": 7}
+    assert cryhear.open_chapter("01_audit", names).seed == 7
+    with pytest.raises(ParameterError, match="limit"):
+        cryhear.open_chapter("01_audit", {**names, "limit": 4})
+
+
+def test_a_parameter_twice_in_a_runs_own_record_is_refused(run_folder):
+    (run_folder / "params.json").write_text(
+        '{"name": "toy",\n "seed": 1,\n "seed": 2, "source": {"derived": "d"}}'
+    )
+    with pytest.raises(ParameterError, match="line 3 gives 'seed' again"):
+        opened(run_folder)

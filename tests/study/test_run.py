@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import fcntl
 import json
 import os
 import re
@@ -12,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import toy
 
@@ -125,6 +128,9 @@ def test_a_summary_names_steps_as_the_snakefile_does(
     monkeypatch.chdir(project)
     steps = study._steps_of(plan.Plan.of("params/own.yaml"), "book")
     assert sorted(named) == sorted(steps)
+    outputs = re.findall(r"^ +output: (.+)", done.stdout + done.stderr, re.M)
+    made = {name for line in outputs for name in line.split(", ")}
+    assert {path.as_posix() for path in steps.values()} <= made
     assert {"embedding logmel, part 1", "the model for new recordings", "the book"} < named
 
 
@@ -231,3 +237,161 @@ def test_a_failure_of_snakemake_itself_shows_no_call_stack(tmp_path: Path) -> No
     assert str(log) in message
     assert "Traceback" not in message
     assert "cli.py" not in message
+
+
+def test_up_to_date_is_said_only_where_snakemake_said_so(tmp_path: Path) -> None:
+    log = tmp_path / "snakemake.log"
+    log.write_text("")
+    steps = study._Steps({"chapter 1": tmp_path / "a.json"}, log)
+    assert "Nothing to do" not in steps.summary(31.0)
+    log.write_text("Nothing to be done (all requested files are present and up to date).\n")
+    assert "Nothing to do: 1 steps are up to date" in steps.summary(1.0)
+    (tmp_path / "a.json").write_text("{}")
+    steps.update()
+    assert steps.summary(2.0).startswith("Ran 1 step in 2 s: chapter 1.")
+
+
+def test_the_users_own_configuration_reaches_no_job(project: Path, tmp_path: Path) -> None:
+    """Start-up files that fail, a kernel named python3 that is none, a profile that runs nothing."""
+    home = tmp_path / "home"
+    startup = home / ".ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("from pathlib import Path\nlimit = 3\n")
+    (startup.parent / "ipython_config.py").write_text("raise SystemExit(9)\n")
+    (home / "rc.py").write_text("raise SystemExit(9)\n")
+    kernel = home / ".local" / "share" / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": ["/bin/false"], "display_name": "mine", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    for name in ("matplotlib", "jupyter", "snakemake/mine"):
+        (home / ".config" / name).mkdir(parents=True)
+    (home / ".config/matplotlib/matplotlibrc").write_text(
+        "savefig.transparent: True\nfont.size: 30\n"
+    )
+    (home / ".config/jupyter/jupyter_config.json").write_text("{]")
+    (home / ".config/snakemake/mine/config.yaml").write_text("executor: slurm\nquiet: all\n")
+    users = {
+        "HOME": str(home), "SNAKEMAKE_PROFILE": "mine", "IPYTHONDIR": str(home / ".ipython"),
+        "JUPYTER_PATH": str(kernel.parents[1]), "JUPYTER_CONFIG_DIR": str(home / ".config/jupyter"),
+        "MATPLOTLIBRC": str(home / ".config/matplotlib"), "MPLBACKEND": "nonsense",
+        "PYTHONSTARTUP": str(home / "rc.py"), "PYTHONWARNINGS": "error", "BASH_ENV": "/nowhere",
+    }  # fmt: skip
+    curve = project / "results/toy/04_exploration/figures/curve.svg"
+    before = curve.read_bytes()
+    code = RUN.format(more=", '--set', 'seed=11'")
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", f"import os; os.environ |= {users!r}\n{code}"],
+        cwd=project, env=toy.environment(project), capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Ran 2 steps" in done.stdout
+    assert curve.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["SNAKEMAKE_PROFILE", "IPYTHONDIR", "JUPYTER_PATH", "MPLBACKEND",
+                                  "MATPLOTLIBRC", "PYTHONSTARTUP", "PYTHONOPTIMIZE", "BASH_ENV"])  # fmt: skip
+def test_a_variable_of_the_users_is_not_passed_on(name: str, monkeypatch) -> None:
+    monkeypatch.setenv(name, "users-own")
+    monkeypatch.setenv("CRYHEAR_CORPORA", "kept")
+    found = study.environment()
+    assert "users-own" not in found.values()
+    assert found["CRYHEAR_CORPORA"] == "kept"
+
+
+def test_the_search_path_of_jobs_has_no_empty_or_relative_entry(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}lib{os.pathsep}{os.pathsep}/opt/x{os.pathsep}")
+    places = study.environment()["PYTHONPATH"].split(os.pathsep)
+    assert places == [str(plan.PACKAGE.parent), os.path.abspath("lib"), "/opt/x"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_flock_has_a_lock_all_the_same(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    refused = pytest.raises(StudyError, match=r"being made by another process.*delete")
+    with study._only_one(tmp_path), refused, study._only_one(tmp_path):
+        pass
+    with study._only_one(tmp_path):  # let go
+        pass
+
+
+def test_a_lock_that_fails_otherwise_is_no_missing_flock(tmp_path: Path, monkeypatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.EIO, "disk")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="disk"), study._only_one(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["notebooks/01_audit.ipynb", "data/manifest.parquet", "_toc.yml"])
+def test_a_date_ahead_of_the_clock_is_one_message(
+    name: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    ahead = time.time() + 90_000
+    os.utime(name, (ahead, ahead))
+    try:
+        with pytest.raises(StudyError, match=rf"ahead of this machine's clock, as {name}"):
+            plan.Plan.of("params/toy.yaml")
+    finally:
+        os.utime(name)
+    plan.Plan.of("params/toy.yaml")
+
+
+@pytest.mark.parametrize("name", ["a {b} c", "крик", 'it\'s "q" $x', "泣 声"])
+def test_a_project_plans_in_a_folder_of_any_name(
+    name: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / name
+    here.mkdir()
+    for path in project.iterdir():
+        (here / path.name).symlink_to(path)
+    monkeypatch.chdir(here)
+    found = plan.Plan.of("params/toy.yaml").chapter_inputs("01_audit")
+    assert found[0] == "notebooks/01_audit.ipynb"
+    monkeypatch.setattr(plan, "PACKAGE", here / "cryhear")
+    assert all("{" not in path for path in plan.Plan.of("params/toy.yaml").book_inputs())
+
+
+def test_braces_below_the_project_are_named(project: Path, monkeypatch) -> None:
+    monkeypatch.chdir(project)
+    odd = Path("data") / "{x}.json"
+    odd.write_text("{}")
+    try:
+        with pytest.raises(StudyError, match=r"\{x\}\.json has braces"):
+            plan.Plan.of("params/toy.yaml")
+    finally:
+        odd.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT", "pipe"])
+def test_whatever_ends_a_study_ends_all_of_it_and_it_goes_on(how: str, project: Path) -> None:
+    seed = f"seed={100 + len(how)}"
+    started = subprocess.Popen(
+        [sys.executable, "-c", RUN.format(more=f", '--set', '{seed}', '--cores', '1'")],
+        cwd=project, env=toy.environment(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True, restore_signals=True,
+    )  # fmt: skip
+    if how == "pipe":
+        started.stdout.close()
+    below: list[psutil.Process] = []
+    deadline = time.monotonic() + 300
+    while how != "pipe" and time.monotonic() < deadline:
+        below = psutil.Process(started.pid).children(recursive=True)
+        if any("ipykernel" in " ".join(process.cmdline()) for process in below):
+            break
+        time.sleep(0.1)
+    if how != "pipe":
+        started.send_signal(signal.Signals[how])
+    code = started.wait(timeout=300)
+    assert code == 128 + (signal.SIGPIPE if how == "pipe" else signal.Signals[how])
+    assert not psutil.wait_procs(below, timeout=10)[1]
+    assert b"Traceback" not in started.stderr.read()
+    done = run(project, seed)
+    assert done.returncode == 0, done.stdout + done.stderr
