@@ -42,8 +42,8 @@ ON_PAGES = {
         "0.15",
     },  # frozen before any run; effects
     "speed": {"0.03", "10,000", "100,000"},  # what was wanted, and sizes of corpora
-    "rerun": {"130", "192"},
-    "use": {"130"},
+    "rerun": {"130", "141", "143", "192"},
+    "use": {"130", "141", "143"},
 }
 """What a page may hold besides: other people's figures, examples, wishes, exit codes, sampling rates."""
 

@@ -47,17 +47,24 @@ class Plan:
         ParameterError
             If a parameter is unknown, mistyped or out of range.
         StudyError
-            If a chapter it names or a folder it starts from is not there, or a file it depends on is
-            dated ahead of the clock or has braces in its path.
+            If a chapter it names or a folder it starts from is not there.
         """
         study = params.load(path, overrides)
         _check_source(study)
-        plan = cls(study, chapters_of(study))
-        # Looked at here as well, so that a path or date that will not do is a message, not a call stack.
-        for chapter in plan.chapters:
-            plan.chapter_inputs(chapter)
-        plan.model_inputs(), plan.book_inputs()
-        return plan
+        return cls(study, chapters_of(study))
+
+    def check(self) -> None:
+        """Look at every file the study depends on, before Snakemake does.
+
+        Raises
+        ------
+        StudyError
+            If one is dated ahead of the clock, or has braces in its path.
+        """
+        for chapter in self.chapters:
+            self.chapter_inputs(chapter)
+        self.model_inputs()
+        self.book_inputs()
 
     def write(self) -> Plan:
         """Keep the study's parameters in its run's ``params.json``, which every job reads."""

@@ -90,6 +90,7 @@ def derive(
 def _bring_up_to_date(plan: Plan, target: str, cores: int | None) -> None:
     started = time.monotonic()
     with _only_one(plan.folder) as lock:
+        plan.check()
         plan.write()
         kept = _embedded(plan)
         log = plan.folder / "snakemake.log"
