@@ -15,7 +15,6 @@ from cryhear import params
 from cryhear.errors import StudyError
 from cryhear.study import book, execute
 from cryhear.study.chapter import CHAPTERS
-from cryhear.study.ledger import merge
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><path d="M0 0L9 9"/></svg>'
 CAPTION = "A curve of {num}`audit.n_used` points. No spread."
@@ -271,65 +270,3 @@ def test_a_chapter_that_could_not_be_asked_says_why_and_its_numbers_are_not_run(
     assert why in page
     said = re.sub(r"<[^>]+>", "", Path("_build/html/intro.html").read_text())
     assert "It is (not run here), (figure not made here)." in said
-
-
-ROOT = Path(__file__).resolve().parents[2]
-STUDIES = {
-    path.stem: {} for path in sorted((ROOT / "params").glob("*.yaml")) if path.stem != "protocol"
-}
-STUDIES["smoke without yamnet"] = {"chapters": ["01_audit", "03_embedding"]}
-STUDIES["data, strict labels"] = {"labels": "strict"}
-
-
-def unresolved(folder: Path) -> set[str]:
-    """Keys that staged pages quote, and that are neither recorded nor said to be lacking."""
-    config = yaml.safe_load((folder / "_config.yml").read_text("utf-8"))["sphinx"]["config"]
-    ledgers = [*folder.glob("chapters/*/ledger.json"), *folder.glob("speed/*.json")]
-    known = merge(ledgers).keys() | set(config["cryhear_lacking"])
-    pages = [*folder.glob("*.md"), *folder.glob("chapters/*.ipynb")]
-    text = "\n".join(path.read_text("utf-8") for path in pages)
-    quoted = set(re.findall(r"\{num\}`([a-z_]+\.[\w.-]+)", text))
-    return {k for k in quoted - known if k.split(".")[0] not in config["cryhear_skipped"]}
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_study_finds_the_numbers_its_pages_quote(
-    name: str, tmp_path: Path, monkeypatch
-) -> None:
-    """As the published run, without what names a representation that the study has not."""
-    monkeypatch.chdir(ROOT)
-    path = Path("params") / f"{re.split('[ ,]', name)[0]}.yaml"
-    study = params.load(path, STUDIES[name])
-    run, published = tmp_path / "run", Path("book/chapters")
-    left_out = {"yamnet", "egemaps", "logmel"} - set(study.representations)
-    for chapter in study.chapters or CHAPTERS:
-        (run / chapter).mkdir(parents=True)
-        ledger = json.loads((published / chapter / "ledger.json").read_text("utf-8"))
-        for part in ("numbers", "figures"):
-            kept = {k: v for k, v in ledger[part].items() if not any(r in k for r in left_out)}
-            ledger[part] = kept
-        (run / chapter / "ledger.json").write_text(json.dumps(ledger))
-        (run / f"{chapter}.ipynb").write_bytes((published / f"{chapter}.ipynb").read_bytes())
-    content = study.model_dump(mode="json", exclude_unset=True)
-    (run / "params.json").write_text(json.dumps(content))
-    book.stage(run, tmp_path / "staged")
-    book.stage(None, tmp_path / "as published")
-    late = unresolved(tmp_path / "as published")  # in prose, not yet in the published ledgers
-    assert unresolved(tmp_path / "staged") <= late
-
-
-def test_a_number_that_a_run_should_have_stays_missing(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(ROOT)
-    ledgers = {"03_embedding": {"numbers": {}, "figures": {}}}
-    own = {"name": "own", "source": {"derived": "data/donateacry"}}
-    (tmp_path / "params.json").write_text(json.dumps(own))
-    assert book.lacks(tmp_path, ledgers) == ([], [])  # it asks what the published run asked
-    own |= {"embedding": {"batch": 8}, "seed": 7}
-    (tmp_path / "params.json").write_text(json.dumps(own))
-    assert book.lacks(tmp_path, ledgers) == ([], [])  # counts and seeds take no number away
-    own |= {"representations": ["logmel"], "primary": "logmel"}
-    (tmp_path / "params.json").write_text(json.dumps(own))
-    keys, figures = book.lacks(tmp_path, ledgers)
-    assert "embedding.clips_yamnet" in keys
-    assert "embedding.clips_yamnte" not in keys
-    assert "fig-embedding-batch" in figures
