@@ -36,6 +36,9 @@ BUILD = Path("_build")
 TABLES = ("predictions*.parquet",)
 """Of a chapter's Parquet files, those that are published: what anyone can recompute scores from."""
 
+SHARED = ("source", "set", "labels", "representations", "primary", "preprocess", "embed")
+"""Parts of a study's parameters that every chapter's numbers depend on."""
+
 GENERATED = "figure_index"
 """The page made while staging."""
 
@@ -108,11 +111,47 @@ def stage(run: str | os.PathLike[str] | None, folder: Path) -> list[str]:
     refused = [name for name, ledger in ledgers.items() if "refused" in ledger]
     silent = [name.split("_", 1)[1] for name in (*skipped, *refused)]
     unknown = [*silent, *copy_measured(folder / "speed")]
-    write_text(folder / "_config.yml", _dump(_configure(_load("_config.yml"), folder, unknown)))
-    if silent:
-        _drop_references(folder, skipped, refused)
+    beside = asked_otherwise(source, chapters)
+    config = _configure(_load("_config.yml"), folder, unknown, beside)
+    write_text(folder / "_config.yml", _dump(config))
+    undrawn = [
+        execute.figure_label(name, figure)
+        for name, path in beside.items()
+        for figure in read_json(path)["figures"]
+        if figure not in ledgers[name]["figures"]
+    ]
+    if silent or undrawn:
+        _drop_references(folder, skipped, refused, undrawn)
     _check_pages(folder)
     return chapters
+
+
+def asked_otherwise(source: Path, chapters: list[str]) -> dict[str, Path]:
+    """Published ledgers of the chapters in which this run asks something else than the published one.
+
+    A study of other recordings, representations, sets or models lacks some of the numbers and figures
+    that the pages quote, and the pages say so in their place. Where a chapter asks what the published
+    one asked, a number that is missing is a mistake, and stays one.
+    """
+    own, published = source / "params.json", PUBLISHED / "params.json"
+    if source == PUBLISHED or not own.exists() or not published.exists():
+        return {}
+    study, theirs = params.load(own), params.load(published)
+    found = {name: PUBLISHED / name / "ledger.json" for name in chapters}
+    return {
+        name: path
+        for name, path in found.items()
+        if path.exists() and _question(study, name) != _question(theirs, name)
+    }
+
+
+def _question(study: params.Study, chapter: str) -> dict[str, Any]:
+    # What decides which numbers a chapter can record: neither how often it draws nor from which seed.
+    chosen = study.chapter_parameters(chapter)
+    kinds = {
+        k: v for k, v in chosen.items() if isinstance(v, bool | str | list) and k != execute.STUDY
+    }
+    return {**kinds, **study.model_dump(mode="json", include=set(SHARED))}
 
 
 def copy_chapters(source: Path, folder: Path) -> list[str]:
@@ -254,13 +293,14 @@ def _figure_entry(chapter: str, name: str, figure: dict[str, Any]) -> list[str]:
     ]
 
 
-def _configure(config: dict[str, Any], folder: Path, unknown: list[str]) -> dict[str, Any]:
+def _configure(
+    config: dict[str, Any], folder: Path, unknown: list[str], beside: dict[str, Path]
+) -> dict[str, Any]:
     config["html"]["extra_footer"] = provenance(folder / "chapters")
     settings = config["sphinx"]["config"]
     settings["cryhear_skipped"] = unknown
     # What a page may quote though this run has no such number.
-    ledgers = sorted(PUBLISHED.glob("*/ledger.json"))
-    settings["cryhear_published"] = [path.absolute().as_posix() for path in ledgers]
+    settings["cryhear_published"] = [path.absolute().as_posix() for path in beside.values()]
     return config
 
 
@@ -293,13 +333,16 @@ def commit() -> str:
         return os.environ.get("GITHUB_SHA", "unknown")[:12]
 
 
-def _drop_references(folder: Path, skipped: list[str], refused: list[str]) -> None:
+def _drop_references(
+    folder: Path, skipped: list[str], refused: list[str], undrawn: list[str]
+) -> None:
     """Put words in the place of references to pages that are not there, and to figures not made."""
     without = [*skipped, *refused]
     short = "|".join(re.escape(name.split("_", 1)[1]) for name in without)
     drawn = "|".join(map(re.escape, without))
     full = "|".join(map(re.escape, skipped)) or "(?!)"
-    figure = re.compile(rf"\{{(?:numref|ref)\}}`[^`]*fig-(?:{short}|{drawn})-[^`]*`")
+    labels = [rf"fig-(?:{short}|{drawn})-[^`>]*"] * bool(without) + list(map(re.escape, undrawn))
+    figure = re.compile(rf"\{{(?:numref|ref)\}}`(?:[^`<]*<)?(?:{'|'.join(labels)})>?`")
     page = re.compile(rf"\{{doc\}}`(?:[^`<]*<)?/?(?:chapters/)?(?:{full})>?`")
     link = re.compile(
         rf"\[([^\]]*)\]\((?:\./|/)?(?:chapters/)?(?:{full})(?:\.ipynb|\.md)?(?:#[^)]*)?\)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -15,6 +16,7 @@ from cryhear import params
 from cryhear.errors import StudyError
 from cryhear.study import book, execute
 from cryhear.study.chapter import CHAPTERS
+from cryhear.study.ledger import merge
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><path d="M0 0L9 9"/></svg>'
 CAPTION = "A curve of {num}`audit.n_used` points. No spread."
@@ -270,3 +272,73 @@ def test_a_chapter_that_could_not_be_asked_says_why_and_its_numbers_are_not_run(
     assert why in page
     said = re.sub(r"<[^>]+>", "", Path("_build/html/intro.html").read_text())
     assert "It is (not run here), (figure not made here)." in said
+
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDIES: dict[str, dict[str, Any]] = {
+    path.stem: {}
+    for path in sorted((ROOT / "params").glob("*.yaml"))
+    if path.stem not in ("protocol", "data")
+}
+STUDIES["default, without YAMNet"] = {"representations": ["egemaps", "logmel"], "primary": "logmel"}
+STUDIES["default, strict labels"] = {"labels": "strict"}
+STUDIES["smoke, three chapters"] = {"chapters": ["01_audit", "03_embedding"]}
+
+
+def unresolved(folder: Path) -> set[str]:
+    """Keys and figures that staged pages name and a build would not find."""
+    config = yaml.safe_load((folder / "_config.yml").read_text("utf-8"))["sphinx"]["config"]
+    own = [*folder.glob("chapters/*/ledger.json"), *folder.glob("speed/*.json")]
+    known = merge(own).keys() | merge(map(Path, config["cryhear_published"])).keys()
+    pages = [*folder.glob("*.md"), *folder.glob("chapters/*.ipynb")]
+    text = "\n".join(path.read_text("utf-8") for path in pages)
+    quoted = set(re.findall(r"\{num\}`([a-z_]+\.[\w.-]+)", text)) - known
+    numbers = {key for key in quoted if key.split(".")[0] not in config["cryhear_skipped"]}
+    drawn = {
+        execute.figure_label(path.parent.name, name)
+        for path in folder.glob("chapters/*/ledger.json")
+        for name in json.loads(path.read_text("utf-8"))["figures"]
+    }
+    return numbers | (set(re.findall(r"\{numref\}`(fig-[\w-]+)`", text)) - drawn)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_finds_the_numbers_and_figures_its_pages_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the published run, without what names a representation that the study has not."""
+    monkeypatch.chdir(ROOT)
+    study = params.load(Path("params") / f"{name.split(',')[0]}.yaml", STUDIES[name])
+    run, published = tmp_path / "run", Path("book/chapters")
+    left_out = {"yamnet", "egemaps", "logmel"} - set(study.representations)
+    for chapter in study.chapters or CHAPTERS:
+        (run / chapter).mkdir(parents=True)
+        ledger = json.loads((published / chapter / "ledger.json").read_text("utf-8"))
+        for part in ("numbers", "figures"):
+            kept = {k: v for k, v in ledger[part].items() if not any(r in k for r in left_out)}
+            ledger[part] = kept
+        (run / chapter / "ledger.json").write_text(json.dumps(ledger))
+        (run / f"{chapter}.ipynb").write_bytes((published / f"{chapter}.ipynb").read_bytes())
+    content = study.model_dump(mode="json", exclude_unset=True)
+    (run / "params.json").write_text(json.dumps(content))
+    book.stage(run, tmp_path / "staged")
+    book.stage(None, tmp_path / "as published")
+    late = unresolved(tmp_path / "as published")  # in prose, not yet in the published ledgers
+    assert unresolved(tmp_path / "staged") <= late
+
+
+def test_a_number_that_a_run_should_have_stays_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    own: dict[str, Any] = {"name": "own", "source": {"derived": "data/donateacry"}}
+    chapters = ["03_embedding", "09_leakage"]
+
+    def asks_otherwise(**more: Any) -> list[str]:
+        (tmp_path / "params.json").write_text(json.dumps({**own, **more}))
+        return list(book.asked_otherwise(tmp_path, chapters))
+
+    assert asks_otherwise() == []  # it asks what the published run asked
+    assert asks_otherwise(leakage={"refits": 30}, seed=7) == []  # draws and seeds take nothing away
+    assert asks_otherwise(leakage={"models": ["mlp"]}) == ["09_leakage"]
+    assert asks_otherwise(representations=["logmel"], primary="logmel") == chapters
