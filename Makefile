@@ -4,11 +4,12 @@ RUN ?= results/published
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
+EXTRAS ?= report,yamnet,egemaps,hear-pytorch,test
 
-.PHONY: help env report study book pdf publish data test coverage lint bench clean
+.PHONY: help env report study book pdf publish data test test-newest test-lowest coverage lint bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
 
 env: $(STAMP) ## the environment of requirements.lock, in .venv
 
@@ -40,6 +41,22 @@ data: $(STAMP) ## rebuild data/ from recordings and say what changed
 test: lint ## lint, then every test
 	@$(BIN)/python -m pytest -q
 
+# Without the lock file: both ends of what pyproject.toml admits. TensorFlow (`hear`) is left out, as it
+# and the CUDA build of PyTorch, which these would get, end a process that loads both.
+test-newest: ON ?= 3.13
+test-newest: CHOICE := highest
+test-newest: ## every test but the browser's, with the newest packages, in .venv-newest (needs uv)
+
+test-lowest: ON ?= 3.11
+test-lowest: CHOICE := lowest-direct
+test-lowest: ## the same with the lowest versions of pyproject.toml, in .venv-lowest
+
+test-newest test-lowest: test-%:
+	@command -v uv >/dev/null || { echo "uv is needed to choose the versions: pip install uv" >&2; exit 1; }
+	uv venv --quiet --clear --python $(ON) .venv-$*
+	uv pip install --quiet --python .venv-$*/bin/python --resolution $(CHOICE) -e '.[$(EXTRAS)]'
+	.venv-$*/bin/python -m pytest -q -m "not browser"
+
 coverage: $(STAMP) ## every test but the browser's, and how much of the library they run
 	@$(BIN)/python -m pytest -q -m "not browser" --cov --cov-report=term
 
@@ -52,4 +69,4 @@ bench: $(STAMP) ## measure speed side by side: what has no result of this code
 	@$(BIN)/python -m benchmarks --resume
 
 clean: ## take away what can be made again: books, runs, caches (not the environment)
-	rm -rf _build results .snakemake .pytest_cache .ruff_cache .mypy_cache
+	rm -rf _build results .snakemake .pytest_cache .ruff_cache .mypy_cache .venv-newest .venv-lowest

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import cryhear
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    tomllib = pytest.importorskip("tomli")
 
 HEAVY = (
     "tensorflow", "torch", "transformers", "umap", "opensmile", "ai_edge_litert", "librosa",
@@ -34,22 +37,114 @@ def lock(root) -> dict[str, str]:
     return {canonical(name): version for name, version in pins}
 
 
-def test_the_lock_pins_every_requirement_within_its_range(root, lock):
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+@pytest.fixture(scope="module")
+def toml(root) -> dict[str, Any]:
+    return tomllib.loads((root / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def project(toml) -> dict[str, Any]:
+    return toml["project"]
+
+
+@pytest.fixture(scope="module")
+def conda(root) -> dict[str, Any]:
+    return yaml.safe_load((root / "environment.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def pip_lines(conda) -> list[str]:
+    [lines] = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
+    return lines
+
+
+def requirements(project: dict[str, Any]) -> Iterator[Requirement]:
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    for text in (line for group in groups for line in group):
-        requirement = Requirement(text)
+    yield from (Requirement(line) for group in groups for line in group)
+
+
+def test_the_lock_pins_every_requirement_within_its_range(project, lock):
+    for requirement in requirements(project):
         name = canonical(requirement.name)
         if name != "cryhear":
             assert name in lock, f"{name} is required and not locked"
             assert lock[name] in requirement.specifier, f"{name} {lock[name]} is not {requirement}"
 
 
-def test_conda_installs_the_lock_on_the_python_it_was_made_for(root):
-    conda = yaml.safe_load((root / "environment.yml").read_text())
-    assert "python=3.11" in conda["dependencies"]
-    [pip] = [entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)]
-    assert "-r requirements.lock" in pip
+def test_every_requirement_says_from_which_version(project):
+    """Without it `--resolution lowest-direct` takes the oldest release there ever was."""
+    open_below = [
+        str(requirement)
+        for requirement in requirements(project)
+        if requirement.name != "cryhear"
+        and not any(part.operator in (">=", "==", "~=") for part in requirement.specifier)
+    ]
+    assert open_below == []
+
+
+def test_conda_takes_the_python_of_the_lock(root, project, conda):
+    [python] = [d for d in conda["dependencies"] if isinstance(d, str) and d.startswith("python=")]
+    named = python.removeprefix("python=")
+    assert f"(Python {named}, " in (root / "requirements.lock").read_text().splitlines()[0]
+    assert named in SpecifierSet(project["requires-python"])
+
+
+def test_each_pip_line_of_conda_is_a_line_of_a_requirements_file(root, pip_lines):
+    """Conda writes them to a file beside environment.yml and gives that to `pip install -r`."""
+    assert "-r requirements.lock" in pip_lines
+    assert "-e ." in pip_lines
+    for line in pip_lines:
+        if option := re.fullmatch(r"(-r|-e) (\S+)", line):
+            assert (root / option[2]).exists(), line
+        else:
+            Requirement(line)
+
+
+def test_pip_takes_the_file_that_conda_writes_and_adds_the_package_alone(root, lock, pip_lines):
+    """As conda calls pip, but for the index: all that is asked for is here already."""
+    apart = [name for name, pin in lock.items() if installed(name) != pin]
+    if apart:
+        pytest.skip(f"this environment is not that of the lock: {', '.join(apart[:3])} and others")
+    pytest.importorskip("pip", reason="pip is not in this environment")
+    with tempfile.NamedTemporaryFile("w", dir=root, prefix="condaenv.", suffix=".txt") as file:
+        file.write("\n".join(pip_lines))
+        file.flush()
+        command = [sys.executable, "-m", "pip", "install", "-U", "-r", file.name]
+        offline = ["--dry-run", "--no-index", "--no-build-isolation", "--exists-action=b"]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+        done = subprocess.run(
+            [*command, *offline], cwd=root, env=environment, capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^Would install (.*)", done.stdout, re.M) == [
+        f"cryhear-{cryhear.__version__}"
+    ]
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name).partition("+")[0]
+    except PackageNotFoundError:
+        return None
+
+
+def test_one_range_of_pythons_is_named_everywhere(root, toml, project):
+    low, high = re.fullmatch(r">=(3\.\d+),<(3\.\d+)", project["requires-python"]).groups()
+    newest = f"3.{int(high.removeprefix('3.')) - 1}"
+    assert f"Python {low} to {newest}." in (root / "README.md").read_text()
+    assert toml["tool"]["ruff"]["target-version"] == f"py{low.replace('.', '')}"
+    assert toml["tool"]["mypy"]["python_version"] == low
+    makefile = (root / "Makefile").read_text()
+    assert f"test-lowest: ON ?= {low}\n" in makefile
+    assert f"test-newest: ON ?= {newest}\n" in makefile
+    for path in workflows(root):
+        named = set(re.findall(r"python(?:-version)?: \"?(3[.\d]*)", path.read_text()))
+        assert all(python in SpecifierSet(project["requires-python"]) for python in named), path
+
+
+def test_the_extras_that_are_tested_without_the_lock_are_there(root, project):
+    [extras] = re.findall(r"^EXTRAS \?= (.*)", (root / "Makefile").read_text(), re.M)
+    assert set(extras.split(",")) <= project["optional-dependencies"].keys()
 
 
 def test_the_packages_the_study_names_are_locked(lock):
@@ -74,18 +169,26 @@ def test_the_public_names_are_these():
         _ = cryhear.nothing
 
 
-def test_the_citation_names_this_version_and_its_licence(root):
+def test_the_citation_names_this_version_and_its_licence(root, project):
     citation = yaml.safe_load((root / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors"} <= set(citation)
     assert citation["version"] == cryhear.__version__
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     assert citation["license"] == project["license"]
     assert all(author.get("name") or author.get("family-names") for author in citation["authors"])
 
 
+def workflows(root: Path) -> list[Path]:
+    found = sorted((root / ".github" / "workflows").glob("*.yml"))
+    assert found
+    return found
+
+
 def test_the_workflows_run_targets_that_there_are(root):
-    targets = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.M))
-    for path in (root / ".github" / "workflows").glob("*.yml"):
-        jobs = yaml.safe_load(path.read_text())["jobs"].values()
-        runs = [step.get("run", "") for job in jobs for step in job["steps"]]
-        assert {word for run in runs for word in re.findall(r"\bmake ([a-z]+)", run)} <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.M))
+    for path in workflows(root):
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            runs = [step.get("run", "") for step in job["steps"]]
+            named = {word for run in runs for word in re.findall(r"\bmake ([a-z-]+)", run)}
+            choices = job.get("strategy", {}).get("matrix", {}).get("include", [])
+            named |= {choice["target"] for choice in choices if "target" in choice}
+            assert named <= targets, path
