@@ -1,6 +1,6 @@
 """Hostile recordings by the hundred: every format, broken in every way, through decoder and manifest.
 
-``python tests/fuzz.py --runs 2000`` makes that many files, has each read by a worker that may use only
+``python -m tests.fuzz --runs 2000`` makes that many files, has each read by a worker that may use only
 so much memory and time, and prints how often each kind ended how. A file may be read or refused with a
 reason; anything else (another exception, a warning, a crash, a time-out) is a defect, and exit code 1.
 The same seed makes the same files.
