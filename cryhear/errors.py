@@ -9,6 +9,11 @@ MARK = "cryhear stopped: "
 """What a job prints before its message, so that the message is found at the end of its log."""
 
 
+def how_to_install(extra: str = "") -> str:
+    """Command that installs the project with an extra, from a clone: it is on no package index."""
+    return f"pip install -e '.[{extra}]'" if extra else "pip install -e ."
+
+
 class CryhearError(Exception):
     """Root of every error this project raises on purpose."""
 

@@ -173,6 +173,16 @@ def through_codec(
     return _aligned(back, x, longest=sample_rate // 5)
 
 
+def possible() -> list[str]:
+    """Names of `PERTURBATIONS` that can be made here: builds of PyAV differ in what they encode."""
+    codecs = {
+        name: one.function.keywords.get("codec")
+        for name, one in PERTURBATIONS.items()
+        if isinstance(one.function, partial)
+    }
+    return [name for name in PERTURBATIONS if not codecs.get(name) or available(codecs[name])]
+
+
 def available(codec: str) -> bool:
     """Whether this build of PyAV can encode with a codec (FFmpeg's name)."""
     import av
@@ -189,8 +199,8 @@ def _encode(pcm: np.ndarray, codec: str, container: str, rate: int, bit_rate: in
 
     if not available(codec):
         raise AudioError(
-            f"PyAV {av.__version__} has no encoder {codec!r}; one was expected from its wheel: "
-            "install av from its wheel, or leave this condition out"
+            f"PyAV {av.__version__} has no encoder {codec!r}; expected one that has (the wheels before "
+            "19 encode AMR): install another release of av, or leave this condition out"
         )
     target = io.BytesIO()
     with av.open(target, "w", format=container) as output:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from cryhear.errors import RepresentationError
+from cryhear.errors import RepresentationError, how_to_install
 
 SAMPLE_RATE = 16_000
 """Hz; every backend is fed this rate."""
@@ -160,7 +160,7 @@ def need_package(module: str, extra: str, name: str) -> None:
     if find_spec(module) is None:
         raise RepresentationError(
             f"the package {module!r} of representation {name!r} is not installed. "
-            f"Run: pip install 'cryhear[{extra}]'"
+            f"Run in a clone: {how_to_install(extra)}"
         )
 
 

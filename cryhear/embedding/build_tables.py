@@ -115,7 +115,10 @@ class Version(NamedTuple):
 
 
 def versions(study: params.Study) -> list[Version]:
-    """The altered versions a study asks for in ``embed.variants``."""
+    """The altered versions a study asks for in ``embed.variants``, as far as they can be made here.
+
+    Chapter 11 names the conditions that are missing.
+    """
     from cryhear.audio import perturb
     from cryhear.audio.augment import augment, numbered
 
@@ -127,7 +130,7 @@ def versions(study: params.Study) -> list[Version]:
             changed = partial(augment, copy=copy, **fixed)
             chosen.append(Version(name, plain, denoised=changed, everything=True))
     if "perturbed" in study.embed.variants:
-        for name in perturb.PERTURBATIONS:
+        for name in perturb.possible():
             changed = partial(_perturbed, name=name, seed=study.seed)
             chosen.append(Version(name, plain, recorded=changed))
     if "alternatives" in study.embed.variants:

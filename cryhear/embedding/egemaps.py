@@ -22,6 +22,7 @@ from cryhear.embedding.base import (
     need_threads,
     within_full_scale,
 )
+from cryhear.errors import how_to_install
 
 
 class EGeMAPS(BaseBackend):
@@ -73,7 +74,7 @@ def load(num_threads: int = 1) -> EGeMAPS:
 def available() -> tuple[bool, str]:
     """Whether openSMILE is installed."""
     if find_spec("opensmile") is None:
-        return False, "run: pip install 'cryhear[egemaps]'"
+        return False, f"run in a clone: {how_to_install('egemaps')}"
     return True, "openSMILE is installed; nothing to download"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryhear.embedding.base import need_package
-from cryhear.errors import RepresentationError
+from cryhear.errors import RepresentationError, how_to_install
 from cryhear.files import sha256_of
 
 TIMEOUT_S = 10
@@ -78,7 +78,7 @@ def folder_of(release: Release, path: str | os.PathLike[str] | None = None) -> P
 def available(release: Release) -> tuple[bool, str]:
     """Whether the package and the weights are at hand, without asking the network."""
     if find_spec(release.package) is None:
-        return False, f"run: pip install 'cryhear[{release.name}]'"
+        return False, f"run in a clone: {how_to_install(release.name)}"
     if old := too_old(release):
         return False, old
     local = os.environ.get(release.variable)

@@ -17,7 +17,7 @@ import numpy as np
 
 from cryhear.embedding.base import BaseBackend, need_package, need_threads, within_full_scale
 from cryhear.embedding.base import check_clips as _check
-from cryhear.errors import RepresentationError
+from cryhear.errors import RepresentationError, how_to_install
 from cryhear.files import sha256_of
 
 URL = "https://tfhub.dev/google/lite-model/yamnet/classification/tflite/1?lite-format=tflite"
@@ -129,7 +129,7 @@ def fetch() -> None:
 def available() -> tuple[bool, str]:
     """Whether LiteRT and the weights are at hand."""
     if find_spec("ai_edge_litert") is None:
-        return False, "run: pip install 'cryhear[yamnet]'"
+        return False, f"run in a clone: {how_to_install('yamnet')}"
     local = named()
     if local:
         there = Path(local).is_file()

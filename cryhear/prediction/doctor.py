@@ -14,7 +14,7 @@ from pathlib import Path
 from cryhear import __version__
 from cryhear.corpus.folders import printable
 from cryhear.embedding import availability, hear, hear_pytorch
-from cryhear.errors import CryhearError
+from cryhear.errors import CryhearError, how_to_install
 from cryhear.prediction import bundle, gate, predict
 
 PACKAGES = {
@@ -86,8 +86,8 @@ def _packages() -> list[str]:
     for extra, names in PACKAGES.items():
         missing = [name for name in names if not installed(name)]
         there = ", ".join(f"{name} {installed(name)}" for name in names if name not in missing)
-        how = "cryhear" if extra == "core" else f"cryhear[{extra}]"
-        lack = f"missing {', '.join(missing)}: pip install '{how}'" if missing else ""
+        how = how_to_install("" if extra == "core" else extra)
+        lack = f"missing {', '.join(missing)}: in a clone, {how}" if missing else ""
         lines.append(f"{extra:13}" + "; ".join(filter(None, [there, lack])))
     return lines
 

@@ -40,7 +40,7 @@ def test_everything_is_on_one_screen(elsewhere, capsys):
 def test_a_package_that_is_missing_is_named_with_its_remedy(elsewhere, monkeypatch):
     monkeypatch.setattr(doctor, "PACKAGES", {"yamnet": ("no-such-package",), "core": ("numpy",)})
     said = doctor.report()
-    assert "missing no-such-package: pip install 'cryhear[yamnet]'" in said
+    assert "missing no-such-package: in a clone, pip install -e '.[yamnet]'" in said
     assert doctor.installed("no-such-package") == ""
 
 
