@@ -4,6 +4,9 @@
 `infant` (id) and `label` (a name of CLASSES). Every split is the same whatever the order of its
 rows: they are put in the order of `recording` first, and the answer goes back to the order given.
 
+scikit-learn draws the folds, so they depend on its release: since 1.8 the same seed gives other folds by
+infant than before, with classes and without (`cryhear verify` names the releases of two runs).
+
 Nothing here looks at a feature. Four-way splits are dealt in `cryhear.corpus.fourway`, the proof that nothing
 overlaps is `cryhear.corpus.overlap`; both are had from here, too.
 """

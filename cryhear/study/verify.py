@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,18 +37,27 @@ DRIFTING, DRIFTED = "umap", ("x", "y", "value")
 that no statement rests on them; and the columns of those figures' tables that it moves."""
 
 NOT_COMPARED = (
-    "pictures (drawn from the tables), page layout, timings, versions of packages, hashes of files "
-    "that another chapter wrote (their content is compared where it is published)"
+    "pictures (drawn from the tables), page layout, timings, hashes of files that another chapter wrote "
+    "(their content is compared where it is published)"
 )
+
+FOLDS_SINCE = (1, 8)
+"""Release of scikit-learn since which its folds by group come out as those of the published run: before it,
+the same seed gives other folds by infant (of `StratifiedGroupKFold`, with classes and without)."""
 
 
 @dataclass
 class Report:
-    """What was found: lines about what matches, what differs, and what was not compared."""
+    """What was found: lines about what matches, what differs, and what was not compared.
+
+    `versions` names the packages of which the two runs had another release: a reason to look at first
+    where something differs, and no difference by itself.
+    """
 
     matches: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -64,6 +74,8 @@ class Report:
             ("Differs", self.differences, True),
             ("Not compared", self.skipped, True),
         ]
+        if self.versions:
+            parts.append(("Made with other releases", self.versions, True))
         lines = []
         for title, found, shown in parts:
             lines += [f"{title} ({len(found)})", *(f"  {line}" for line in found if shown)]
@@ -123,6 +135,7 @@ def verify(
 
 def _chapter(run: Path, published: Path, name: str, report: Report) -> None:
     ours, theirs = (read_json(folder / "ledger.json") for folder in (run, published))
+    _versions(ours, theirs, report)
     drawn = _parameters(ours, theirs, name, report)
     _inputs(ours, theirs, name, report)
     _numbers(run, published, name, drawn, report)
@@ -152,6 +165,24 @@ def _parameters(ours: dict, theirs: dict, name: str, report: Report) -> dict[str
         elif a != b:
             report.differences.append(f"{name}: parameter {key} was {a!r}, is {b!r}")
     return drawn
+
+
+def _versions(ours: dict, theirs: dict, report: Report) -> None:
+    """Packages of which the run had another release than the published one, each line once."""
+    for package in sorted(ours["versions"].keys() | theirs["versions"].keys()):
+        a, b = (side["versions"].get(package, "none") for side in (theirs, ours))
+        if a == b:
+            continue
+        line = f"{package} {b}, published with {a}"
+        if package == "scikit-learn" and _has_the_folds(a) != _has_the_folds(b):
+            line += ": folds by infant come out otherwise"
+        if line not in report.versions:
+            report.versions.append(line)
+
+
+def _has_the_folds(release: str) -> bool:
+    numbers = [int(part) for part in re.findall(r"\d+", release)[:2]]
+    return tuple(numbers) >= FOLDS_SINCE
 
 
 def _inputs(ours: dict, theirs: dict, name: str, report: Report) -> None:
