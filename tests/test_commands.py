@@ -26,7 +26,8 @@ import pytest
 import soundfile
 
 import cryhear
-from cryhear import bundle, cli
+from cryhear import cli
+from cryhear.prediction import bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = (

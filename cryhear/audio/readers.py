@@ -204,9 +204,16 @@ class Recording:
                     "convert it to WAV or FLAC",
                 )  # fmt: skip
             seconds = 0.0
-            for header, block in _joined(container, self.notes):
-                seconds += len(block) / header.sample_rate
-                yield header, block
+            try:
+                for header, block in _joined(container, self.notes):
+                    seconds += len(block) / header.sample_rate
+                    yield header, block
+            except ValueError as error:
+                # PyAV 19, where the decoder could not be opened: to ask it anything else ends the process.
+                raise refused(
+                    self._path, "no samples that can be decoded", "sound after the header",
+                    "fetch it again",
+                ) from error  # fmt: skip
             said = _length_of(container)
             if declares and said and not _close(seconds, said):
                 self.notes.append(f"its container says {said:.1f} s, and {seconds:.1f} s were read")

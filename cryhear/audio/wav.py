@@ -133,7 +133,8 @@ class Format:
                     self.name, "floating point samples that the header calls integers",
                     "a header that says how the samples are stored", "export it again",
                 )  # fmt: skip
-            x = np.frombuffer(data, kind).astype(np.float64)
+            with np.errstate(invalid="ignore"):  # a NaN that signals becomes one that does not
+                x = np.frombuffer(data, kind).astype(np.float64)
         else:
             if _are_in_four_bytes(data):
                 raise refused(

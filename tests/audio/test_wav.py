@@ -284,6 +284,8 @@ def test_numbers_that_are_no_sound_do_not_warn(recwarn):
     read = form.samples(struct.pack("<4d", 1e300, float("nan"), float("-inf"), 0.5))
     assert read[3, 0] == 0.5
     assert not np.isfinite(read[:3]).any()
+    signalling = wavs.Format("f32le", RATE, 1).samples(struct.pack("<I", 0x7FA00000))
+    assert np.isnan(signalling).all()
     assert not recwarn.list
 
 

@@ -6,6 +6,7 @@ accessibility, links and weight. The tests beside this file hold the same counts
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import re
 import subprocess
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from cryhear import printing
+from cryhear.study import printing
 
 ROOT = Path(__file__).resolve().parents[2]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -257,6 +258,7 @@ def _shared(html: Path) -> int:
 
 def main() -> int:
     """Print the report; the exit code says whether every budget holds."""
+    argparse.ArgumentParser(prog="python -m tests.browser.report", description=__doc__).parse_args()
     if not printing.chromium():
         print(
             f"no Chromium on the path ({', '.join(printing.BROWSERS)}): install one for this report"
