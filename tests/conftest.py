@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import pytest_socket
+from extras import absent
 
 from cryhear.study import printing
 
 RATE = 16_000
 ROOT = Path(__file__).resolve().parent.parent
 SIDE = ROOT.parent / "shared"
+
+
+def _skipping_what_is_absent() -> Generator[None, Any, Any]:
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        if reason := absent(error):
+            pytest.skip(reason)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Skip a test that imports what an absent extra brings."""
+    return (yield from _skipping_what_is_absent())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
+    """As `pytest_pyfunc_call`, for a fixture."""
+    return (yield from _skipping_what_is_absent())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """As `pytest_pyfunc_call`, for a file of tests."""
+    report = yield
+    error = report.call.excinfo.value if report.call and report.call.excinfo else None
+    if reason := absent(getattr(error, "__cause__", None)):
+        report.outcome, report.longrepr = "skipped", (str(collector.path), 0, f"Skipped: {reason}")
+    return report
 
 
 @pytest.fixture(autouse=True)

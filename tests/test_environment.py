@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from extras import EXTRAS
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -142,6 +143,10 @@ def test_one_range_of_pythons_is_named_everywhere(root, toml, project):
         assert all(python in SpecifierSet(project["requires-python"]) for python in named), path
 
 
+def test_the_extras_that_tests_are_skipped_for_are_those_of_the_project(project):
+    assert set(EXTRAS) == project["optional-dependencies"].keys() - {"test"}
+
+
 def test_the_extras_that_are_tested_without_the_lock_are_there(root, project):
     [extras] = re.findall(r"^EXTRAS \?= (.*)", (root / "Makefile").read_text(), re.M)
     assert set(extras.split(",")) <= project["optional-dependencies"].keys()
@@ -153,6 +158,49 @@ def test_the_packages_the_study_names_are_locked(lock):
         "scikit-learn", "torch", "seaborn", "umap-learn",
     }  # fmt: skip
     assert named <= set(lock)
+
+
+def test_a_test_of_an_absent_extra_is_skipped_with_what_brings_it(tmp_path, root):
+    """Where an extra's package cannot be imported, at a file's head, in a fixture or in a test."""
+    (tmp_path / "conftest.py").write_text(
+        "import importlib.util, sys\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *a: None if name == 'matplotlib' else found(name, *a)\n"
+        "for name in [n for n in sys.modules if n.split('.')[0] == 'matplotlib']:\n"
+        "    del sys.modules[name]\n"
+        "sys.modules['matplotlib'] = None\n"
+    )
+    (tmp_path / "test_head.py").write_text("import matplotlib\ndef test_it(): pass\n")
+    (tmp_path / "test_inside.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture\n"
+        "def drawn():\n    import matplotlib\n"
+        "def test_fixture(drawn): pass\n"
+        "def test_body():\n    import matplotlib\n"
+        "def test_a_module_that_no_extra_brings():\n    import no_such_module\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+    ]
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'tests'}{os.pathsep}{root}"}
+    plugin = ["-p", "tests.conftest", "--rootdir", str(tmp_path), "-c", os.devnull]
+    done = subprocess.run(
+        [*command, *plugin, str(tmp_path)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert re.search(r"1 failed, 3 skipped", done.stdout), done.stdout + done.stderr
+    assert "pip install -e '.[report]' brings it" in done.stdout
 
 
 def test_importing_cryhear_loads_no_heavy_package():

@@ -175,12 +175,12 @@ def through_codec(
 
 def possible() -> list[str]:
     """Names of `PERTURBATIONS` that can be made here: builds of PyAV differ in what they encode."""
-    codecs = {
-        name: one.function.keywords.get("codec")
-        for name, one in PERTURBATIONS.items()
-        if isinstance(one.function, partial)
-    }
-    return [name for name in PERTURBATIONS if not codecs.get(name) or available(codecs[name])]
+
+    def can(function: Function) -> bool:
+        codec = function.keywords.get("codec") if isinstance(function, partial) else None
+        return codec is None or available(codec)
+
+    return [name for name, one in PERTURBATIONS.items() if can(one.function)]
 
 
 def available(codec: str) -> bool:
