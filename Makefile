@@ -4,9 +4,11 @@ RUN ?= results/published
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+WORKERS ?= 2
 EXTRAS ?= report,yamnet,egemaps,hear-pytorch,test
 
-.PHONY: help env report study book pdf publish data test test-newest test-lowest coverage lint bench clean
+.PHONY: help env report study book pdf publish data test test-full test-newest test-lowest coverage lint bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
@@ -14,11 +16,17 @@ help: ## list the targets
 env: $(STAMP) ## the environment of requirements.lock, in .venv
 
 $(STAMP): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
-	rm -f .venv/.lock-*
-	touch $@
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@if command -v uv >/dev/null; then \
+	  echo "environment: uv installs the packages of requirements.lock into .venv (under a minute)"; \
+	  uv pip install --quiet --python $(BIN)/python -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	else \
+	  echo "environment: pip installs the packages of requirements.lock into .venv (some minutes; with uv on the path, one)"; \
+	  $(PIP) -r requirements.lock && $(PIP) --no-deps -e .; \
+	fi
+	@rm -f .venv/.lock-*
+	@touch $@
 
 report: $(STAMP) ## run the default study and build its book to _build/html
 	@$(BIN)/cryhear report $(PARAMS)
@@ -38,8 +46,11 @@ publish: $(STAMP) ## put a finished run under book/: make publish RUN=results/pu
 data: $(STAMP) ## rebuild data/ from recordings and say what changed
 	@$(BIN)/cryhear data
 
-test: lint ## lint, then every test
-	@$(BIN)/python -m pytest -q
+test: lint ## lint, then every test that takes seconds, WORKERS side by side (2)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not browser and not slow"
+
+test-full: $(STAMP) ## the tests that take longer: in a browser, with TensorFlow, kill loops
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "browser or slow"
 
 # Without the lock file: both ends of what pyproject.toml admits. TensorFlow (`hear`) is left out, as it
 # and the CUDA build of PyTorch, which these would get, end a process that loads both.

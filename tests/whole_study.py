@@ -39,17 +39,18 @@ LIMIT_S = 3600.0
 
 
 def make(folder: Path) -> Path:
-    """A copy of everything a study and its book read; of the published run, its ledgers."""
+    """A copy of everything a study and its book read; of the published run, its parameters and ledgers."""
     for name in ("Snakefile", "_config.yml", "_toc.yml", "requirements.lock"):
         shutil.copyfile(ROOT / name, folder / name)
     left_out = shutil.ignore_patterns("__pycache__", "chapters")
     for name in ("cryhear", "book", "notebooks", "params", "data", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     # What pages may quote: a run may have less of it, and then says so.
-    for ledger in (ROOT / "book" / "chapters").glob("*/ledger.json"):
-        target = folder / ledger.relative_to(ROOT)
-        target.parent.mkdir(parents=True)
-        shutil.copyfile(ledger, target)
+    published = ROOT / "book" / "chapters"
+    for path in (*published.glob("*/ledger.json"), published / "params.json"):
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     return folder
 
 
