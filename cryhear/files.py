@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,32 +126,6 @@ def write_vectors(
     table = table.append_column(VECTOR, column)
     with atomic(path) as temporary:
         pq.write_table(table, temporary, **_COMPRESSED)
-    return Path(path)
-
-
-def join_vectors(
-    path: str | os.PathLike[str], parts: Sequence[Path], kept: Sequence[np.ndarray]
-) -> Path:
-    """Write rows of several vector tables of one kind as one table, holding one of them at a time.
-
-    Parameters
-    ----------
-    path : path-like
-        The Parquet file to make.
-    parts : sequence of pathlib.Path
-        The tables, at least one.
-    kept : sequence of numpy.ndarray, bool
-        For each table, which of its rows to write.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pq.read_schema(existing(parts[0]))
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, **_COMPRESSED) as writer:
-        for part, rows in zip(parts, kept, strict=True):
-            with _readable(part):
-                table = pq.read_table(existing(part))
-            writer.write_table(table.filter(pa.array(rows)).cast(schema))
     return Path(path)
 
 

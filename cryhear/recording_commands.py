@@ -17,7 +17,7 @@ PARTIAL = 3
 
 GATES = ("auto", "yamnet", "logmel", "none")
 ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
-"""As `cryhear.prediction.gate.CHOICES` and `cryhear.prediction.pcm.ENCODINGS`, whose modules load
+"""As `cryhear.prediction.gate.CHOICES` and `cryhear.audio.wav.ENCODINGS`, whose modules load
 NumPy: no reason for `--help` to wait."""
 
 RATE, CHANNELS = 16_000, 1
@@ -149,14 +149,14 @@ def _write(lines: Generator[str, None, None]) -> None:
 
 
 def _listen(given: argparse.Namespace) -> int:
-    from cryhear.prediction import pcm, predict, stream
+    from cryhear.prediction import predict, stream
 
     form = _raw(given)
     judge = predict.load(given.bundle, given.gate, given.probabilities)
     note = predict.standing_note(judge.bundle.card)
     listener = stream.Listener(judge, given.hop, _told)
     if given.source == predict.STDIN:
-        decisions = stream.of_input(pcm.standard_input(), listener, form)
+        decisions = stream.of_input(stream.standard_input(), listener, form)
     else:
         decisions = stream.of_file(given.source, listener)
     try:
@@ -174,17 +174,18 @@ def _listen(given: argparse.Namespace) -> int:
 
 def _raw(given: argparse.Namespace) -> Any:
     """How raw sound is to be read; None for sound that says so itself."""
-    from cryhear.prediction import pcm, predict
+    from cryhear.audio.wav import Format
+    from cryhear.prediction.predict import STDIN
 
     told = [f"--{k}" for k in ("format", "rate", "channels") if getattr(given, k) is not None]
-    if told and (given.source != predict.STDIN or not given.format):
+    if told and (given.source != STDIN or not given.format):
         raise ParameterError(
             f"{', '.join(told)}: only raw sound on standard input needs it, with --format; expected a file, "
             "or a WAV stream, which say themselves how they are stored. Leave it out, or give - and --format"
         )
     rate = RATE if given.rate is None else given.rate
     channels = CHANNELS if given.channels is None else given.channels
-    return pcm.Format(given.format, rate, channels) if told else None
+    return Format(given.format, rate, channels) if told else None
 
 
 def _told(event: Any) -> None:

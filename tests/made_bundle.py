@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from cryhear import params
+from cryhear.audio.preprocess import prepare_clip
 from cryhear.corpus.labels import CLASSES
 from cryhear.embedding import load
 from cryhear.models.fitted import Reduction
-from cryhear.prediction.bundle import CARD, Bundle
-from cryhear.prediction.card import FORMAT
-from cryhear.prediction.decide import Judge, prepare
+from cryhear.prediction.bundle import CARD, FORMAT, Bundle
+from cryhear.prediction.decide import Judge
 
 RATE = 16_000
 BETTER = {
@@ -46,7 +46,7 @@ def known() -> tuple[Reduction, np.ndarray]:
     backend, settings = load("logmel"), params.Preprocess()
     sounds = (cries(7, seed) for seed in range(12))
     clips = [x[i : i + 32_000] for x in sounds for i in range(0, 80_000, 8_000)]
-    X = backend.embed(np.stack([prepare(x, settings) for x in clips]))
+    X = backend.embed(np.stack([prepare_clip(x, settings)[0] for x in clips]))
     reduction = Reduction.fit(X, 0.9)
     return reduction, reduction(X).std(axis=0)
 

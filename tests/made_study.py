@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
+from cryhear import params
+from cryhear.analysis import trials
 from cryhear.corpus.labels import CLASSES
+from cryhear.embedding.tables import StudySet
 
 
 def study(infants=60, seed=0, identity=0.0, dimension=8):
@@ -32,3 +35,34 @@ def study(infants=60, seed=0, identity=0.0, dimension=8):
     return SimpleNamespace(
         recordings=recordings, X=X.astype(np.float32), y=y, set="uploads", representation="made"
     )
+
+
+class Tables:
+    """Derived tables of made-up recordings with two clips each."""
+
+    folder = "made"
+
+    def __init__(self, study, seed=0, version="1"):
+        rng = np.random.default_rng(seed)
+        self.study, n = study, len(study.recordings)
+        noise = rng.normal(0, 0.3, (n, study.X.shape[1])).astype(np.float32)
+        self.vectors = np.stack([study.X + noise, study.X - noise], axis=1).reshape(2 * n, -1)
+        self.keys = pd.DataFrame(
+            {"recording": np.repeat(study.recordings["recording"].to_numpy(), 2)}
+        )
+        self.provenance = {
+            "preprocess": params.Preprocess().model_dump(mode="json"),
+            "representations": {"logmel": version} if version else {},
+        }
+
+    def clips(self, representation):
+        return self.keys, self.vectors
+
+    def variants(self, representation):
+        return []
+
+    def study_set(self, set_name, labels, representation):
+        rows = self.study.recordings.copy()
+        for name in set(trials.KEPT) - set(rows):
+            rows[name] = 0.0
+        return StudySet(rows, self.study.X, representation, set_name, labels, self)

@@ -16,7 +16,8 @@ import pytest
 import soundfile
 
 from cryhear import cli, recording_commands
-from cryhear.prediction import bundle, decide, gate, pcm, predict
+from cryhear.audio import wav
+from cryhear.prediction import bundle, decide, gate, predict
 
 RATE = 16_000
 KEYS = ["file", "label", "probabilities", "abstain", "reason", "beats_baseline", "clips", "seconds"]
@@ -185,7 +186,7 @@ def test_a_model_that_is_none_is_one_message(cry, tmp_path, capsys):
 
 def test_help_offers_what_there_is_and_loads_no_numpy():
     assert recording_commands.GATES == gate.CHOICES
-    assert tuple(pcm.ENCODINGS) == recording_commands.ENCODINGS
+    assert tuple(wav.ENCODINGS) == recording_commands.ENCODINGS
     code = "import sys; from cryhear import cli; cli.parser(); print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -234,6 +234,27 @@ def condition(samples: np.ndarray, settings: Any) -> np.ndarray:
     return x if settings.wiener or settings.gaussian else x.copy()
 
 
+def prepare_clip(samples: np.ndarray, settings: Any) -> tuple[np.ndarray, float]:
+    """One clip prepared by itself, as a stream must be: denoised, then brought to its level.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray, shape (n,), floating point, finite
+    settings : cryhear.params.Preprocess
+
+    Returns
+    -------
+    prepared : numpy.ndarray, shape (n,), float32
+    level : float
+        RMS level before normalising, dB re full scale.
+    """
+    conditioned = condition(samples, settings)
+    level = level_dbfs(conditioned)
+    if settings.rms:
+        conditioned = rms_normalise(conditioned, settings.rms_target)
+    return conditioned, level
+
+
 def run(
     samples: np.ndarray,
     settings: Any,

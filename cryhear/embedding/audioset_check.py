@@ -1,4 +1,4 @@
-"""What a judge that knows many sounds hears: YAMNet's own 521 classes, on real and synthetic cries.
+"""YAMNet AudioSet scores of real, synthetic and non-cry recordings.
 
 YAMNet was trained on AudioSet, two of whose classes are crying. Asked about a synthetic cry it says
 whether the synthesiser is worth its name; asked about the real recordings, how many are cries at all.

@@ -1,17 +1,14 @@
-"""Embed recordings: decode and cut them in one thread while the model runs in another.
+"""Embed recordings: decode, cut, embed and store, a batch of clips at a time.
 
-Memory does not grow with the corpus: a few batches wait at most, and each is written to the store
-as soon as it is embedded.
+Memory does not grow with the corpus: each batch is written to the store as soon as it is embedded.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from queue import Empty, Full, Queue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,12 +21,6 @@ from cryhear.errors import CryhearError, RepresentationError
 
 Transform = Callable[..., np.ndarray]
 """Changes a recording's waveform: ``(samples float32 [n], recording=name) -> samples``."""
-
-_WAITING = 3
-"""Batches ready for the model at most; two would do, three smooth over a long recording."""
-_POLL_S = 0.1
-
-T = TypeVar("T")
 
 
 class Failure(NamedTuple):
@@ -96,11 +87,10 @@ def embed_recordings(
     failures: list[Failure] = []
     batches = _batches(wanted, prepare, store.keys(), backend.batch_size)
     with progress.bar(total=len(wanted), unit="recording", desc=backend.name) as bar:
-        for batch in _ahead(batches, _WAITING):
+        for batch in batches:
             failures += batch.failures
             failures += _embed(batch, backend, store)
             bar.update(batch.recordings_read)
-    store.consolidate()
     return pd.DataFrame(failures, columns=list(Failure._fields), dtype=object)
 
 
@@ -186,44 +176,3 @@ def _said(problem: Exception) -> str:
     """A failure's text: our own messages as they are, others with their type."""
     text = " ".join(str(problem).split())
     return text if isinstance(problem, CryhearError) else f"{type(problem).__name__}: {text}"
-
-
-def _ahead(items: Iterable[T], waiting: int) -> Iterator[T]:
-    """Run an iterable in a thread, at most `waiting` items ahead; its errors are raised here."""
-    queue: Queue[tuple[bool, Any]] = Queue(maxsize=waiting)
-    stop = threading.Event()
-
-    def put(entry: tuple[bool, Any]) -> bool:
-        while not stop.is_set():
-            try:
-                queue.put(entry, timeout=_POLL_S)
-                return True
-            except Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put((False, item)):
-                    return
-            put((True, None))
-        except BaseException as problem:
-            put((True, problem))
-
-    thread = threading.Thread(target=work, name="cryhear-decode", daemon=True)
-    thread.start()
-    try:
-        while True:
-            try:
-                ended, item = queue.get(timeout=_POLL_S)
-            except Empty:
-                continue  # so that Ctrl-C is heard while waiting
-            if ended:
-                if item is not None:
-                    raise item
-                return
-            yield item
-    finally:
-        stop.set()
-        thread.join()

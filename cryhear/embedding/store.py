@@ -1,8 +1,9 @@
-"""A store of embeddings: Parquet parts that are only ever added, keyed by content.
+"""A store of embeddings: Parquet parts that are only ever added, a clip identified by content.
 
 A store is one folder for one representation, backend version and preprocessing. Each batch becomes
 a part under a name of its own, written aside and renamed, so that a process killed at any moment
-loses at most the batch at hand, and several processes may add at once.
+loses at most the batch at hand, and several processes may add at once. Parts are neither changed nor
+taken away: what reads them needs no lock.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pandas as pd
 
 from cryhear.embedding.base import Backend
 from cryhear.errors import CryhearError, DamagedArtefactError, RepresentationError
-from cryhear.files import join_vectors, read_table, read_vectors, write_json, write_vectors
+from cryhear.files import read_table, read_vectors, write_json, write_vectors
 
 KEYS = ["recording", "start_sample"]
 """What identifies a clip: the recording's short hash, and its first sample at 16 kHz."""
@@ -29,7 +30,7 @@ KEYS = ["recording", "start_sample"]
 _CLIPS = "n_clips"
 """Clips of the clip's recording, which tells when a recording is complete; 0 where not known."""
 _PATTERN = "part-*.parquet"
-_ATTEMPTS = 5
+_NO_KEYS = pd.DataFrame({"recording": [""], "start_sample": [0], _CLIPS: np.zeros(1, np.int32)})[:0]
 
 
 def preprocess_key(settings: Any, tag: str = "") -> str:
@@ -85,7 +86,7 @@ class Store:
 
     def keys(self) -> pd.DataFrame:
         """Every clip in the store: `recording`, `start_sample`, sorted, and `n_clips`."""
-        return _without_duplicates(_stacked(self._each(_read_keys)))[0]
+        return _without_duplicates([self._one(_read_keys, part) for part in self.parts()])[0]
 
     def add(self, keys: pd.DataFrame, vectors: np.ndarray) -> None:
         """Add one batch as a part of its own.
@@ -112,7 +113,7 @@ class Store:
         )
         if self._about and not (self.folder / "store.json").exists():
             write_json(self.folder / "store.json", dict(self._about))
-        write_vectors(self._new_part(), rows, vectors)
+        write_vectors(self.folder / f"part-{uuid.uuid4().hex}.parquet", rows, vectors)
 
     def read(self) -> tuple[pd.DataFrame, np.ndarray]:
         """Read the store.
@@ -123,8 +124,10 @@ class Store:
             `recording`, `start_sample`; sorted, one row a clip.
         vectors : numpy.ndarray, shape (n, d), float32
         """
-        keys, vectors = self._joined(self._each(read_vectors))
-        return keys[KEYS], vectors
+        pairs = [self._one(read_vectors, part) for part in self.parts()]
+        keys, order = _without_duplicates([pair[0] for pair in pairs])
+        none = np.empty((0, int(self._about.get("dimension", 0))), dtype=np.float32)
+        return keys[KEYS], np.concatenate([pair[1] for pair in pairs] or [none])[order]
 
     def complete(self) -> set[str]:
         """Recordings of which every clip is in the store."""
@@ -132,44 +135,9 @@ class Store:
         counts = keys.groupby("recording")[_CLIPS].agg(["size", "max"])
         return set(counts.index[(counts["max"] > 0) & (counts["size"] >= counts["max"])])
 
-    def consolidate(self) -> None:
-        """Join the parts into one. Others may read and add meanwhile."""
-        parts = self.parts()
-        if len(parts) < 2:
-            return
-        try:
-            keys = [self._one(_read_keys, part) for part in parts]
-            places = _without_duplicates(_stacked(keys))[1]
-            kept = np.zeros(sum(map(len, keys)), dtype=bool)
-            kept[places] = True
-            ends = np.cumsum([len(table) for table in keys])
-            # A part at a time, so that the memory it takes does not grow with the store.
-            join_vectors(self._new_part(), parts, np.split(kept, ends[:-1]))
-        except FileNotFoundError:
-            return  # another process is consolidating
-        for part in parts:
-            part.unlink(missing_ok=True)
-
     def parts(self) -> list[Path]:
         """The files of the store; what is still being written is not among them."""
         return sorted(self.folder.glob(_PATTERN))
-
-    def _joined(
-        self, pairs: list[tuple[pd.DataFrame, np.ndarray]]
-    ) -> tuple[pd.DataFrame, np.ndarray]:
-        keys, order = _without_duplicates(_stacked([pair[0] for pair in pairs]))
-        if not pairs:
-            return keys, np.empty((0, int(self._about.get("dimension", 0))), dtype=np.float32)
-        return keys, np.concatenate([pair[1] for pair in pairs])[order]
-
-    def _each(self, read: Callable[[Path], Any]) -> list[Any]:
-        """Read every part; start again if another process consolidated them away meanwhile."""
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return [self._one(read, part) for part in self.parts()]
-            except FileNotFoundError:
-                continue
-        return [self._one(read, part) for part in self.parts()]
 
     @staticmethod
     def _one(read: Callable[[Path], Any], part: Path) -> Any:
@@ -179,9 +147,6 @@ class Store:
             raise RepresentationError(
                 f"{problem} Only the clips of this part are then embedded anew."
             ) from problem
-
-    def _new_part(self) -> Path:
-        return self.folder / f"part-{uuid.uuid4().hex}.parquet"
 
 
 def count_clips(folder: str | Path) -> int:
@@ -197,15 +162,9 @@ def _read_keys(part: Path) -> pd.DataFrame:
     return read_table(part, columns=[*KEYS, _CLIPS])
 
 
-def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    if tables:
-        return pd.concat(tables, ignore_index=True)
-    empty = {"recording": pd.Series(dtype=str), "start_sample": pd.Series(dtype=np.int64)}
-    return pd.DataFrame({**empty, _CLIPS: pd.Series(dtype=np.int32)})
-
-
-def _without_duplicates(keys: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Sorted keys, one row a clip (the fullest `n_clips` wins), and their places in `keys`."""
+def _without_duplicates(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Sorted keys, one row a clip (the fullest `n_clips` wins), and their places in the tables."""
+    keys = pd.concat([_NO_KEYS, *tables], ignore_index=True)
     ordered = keys.sort_values([*KEYS, _CLIPS], kind="stable")
     kept = ordered[~ordered.duplicated(KEYS, keep="last")]
     return kept.reset_index(drop=True), kept.index.to_numpy()

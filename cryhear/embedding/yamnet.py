@@ -15,8 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from cryhear.embedding.base import BaseBackend, need_package, need_threads, within_full_scale
-from cryhear.embedding.base import check_clips as _check
+from cryhear.embedding.base import (
+    BaseBackend,
+    check_clips,
+    need_package,
+    need_threads,
+    within_full_scale,
+)
 from cryhear.errors import RepresentationError, how_to_install
 from cryhear.files import sha256_of
 
@@ -65,7 +70,7 @@ class YAMNet(BaseBackend):
         numpy.ndarray, shape (n, 521), float32, 0 to 1
             Column `BABY_CRY` is 'Baby cry, infant cry'.
         """
-        _check(clips)
+        check_clips(clips)
         return self._run(clips)[1]
 
     def _forward(self, batch: np.ndarray) -> np.ndarray:
@@ -83,11 +88,8 @@ class YAMNet(BaseBackend):
                     embeddings[row] += embedding
                     scores[row] += score
 
-        if self.num_threads == 1:
-            work(0)
-        else:
-            with ThreadPoolExecutor(self.num_threads) as pool:
-                list(pool.map(work, range(self.num_threads)))
+        with ThreadPoolExecutor(self.num_threads) as pool:
+            list(pool.map(work, range(self.num_threads)))
         n = np.float32(len(WINDOW_STARTS))
         return embeddings / n, scores / n
 

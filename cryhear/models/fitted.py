@@ -1,4 +1,4 @@
-"""A fitted model at work: standardise and project, weigh up, calibrate, measure the distance.
+"""NumPy inference: scaler, PCA, temperature scaling, Mahalanobis distance.
 
 NumPy and nothing else, so that a prediction starts without the packages that training needs.
 """

@@ -1,4 +1,4 @@
-"""The model bundle: all that a prediction needs of a trained model, in a folder of two files.
+"""The model bundle: weights and model card of a trained model, a folder of two files.
 
 ``card.json`` says what the model is, what it was trained on, how good it is, when it must not
 answer, and what it must not be used for. The weights (standardisation, principal axes, logistic
@@ -9,24 +9,43 @@ both files can write a bundle of their own, as no secret is involved.
 
 The weights' file carries its hash in its name, and the card, written last, names it: a reader sees
 the old bundle or the new one, never half of each.
+
+Digests tell damage, not intent, so every field of the card that is used is checked for its type and range
+as well (`Card`): the worst that a hostile card can do is to be refused, or to describe a bad model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import reprlib
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from cryhear.errors import BundleError
 from cryhear.models import batched_logistic
 from cryhear.models.fitted import Reduction, distance, tempered
-from cryhear.prediction.card import FORMAT, check
+from cryhear.params import Preprocess
+
+FORMAT = 1
+"""Version of the bundle's layout; a reader refuses another."""
+
+LEVELS = ("recording", "clip")
+"""What is calibrated and limited apart: a recording's mean embedding varies less than a clip's."""
 
 CARD = "card.json"
 LARGEST_CARD = 1 << 20
@@ -36,6 +55,165 @@ LARGEST_WEIGHTS = 1 << 28
 """Bytes; thirty times the weights of the widest representation with all of its components."""
 
 ARRAYS = ("mean", "scale", "axes", "spread", "coef", "intercept")
+
+_REMEDY = "Train the bundle again: cryhear train"
+
+
+def _different(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("names that differ were expected")
+    return names
+
+
+def _whole(settings: Any) -> Any:
+    # A default filled in would prepare sound otherwise than the training data were.
+    if isinstance(settings, dict) and (missing := Preprocess.model_fields.keys() - settings.keys()):
+        raise ValueError(f"every setting was expected; {', '.join(sorted(missing))} is missing")
+    return settings
+
+
+_Class = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_ -]{0,39}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+class _Representation(_Part):
+    name: str
+    version: str
+
+
+class _Temperature(_Part):
+    temperature: float = Field(gt=0)
+    bias: list[float]
+
+
+class _Calibration(_Part):
+    recording: _Temperature
+    clip: _Temperature
+
+
+class _Limits(_Part):
+    recording: dict[str, Any]
+    clip: dict[str, Any]
+
+
+class _Weights(_Part):
+    file: str = Field(pattern=r"^weights-[0-9a-f]{12}\.safetensors$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Card(_Part):
+    """Schema of ``card.json``: what every bundle's card must hold; more is let through."""
+
+    format: int
+    name: str
+    classes: Annotated[list[_Class], Field(min_length=2), AfterValidator(_different)]
+    representation: _Representation
+    preprocess: Annotated[Preprocess, BeforeValidator(_whole)]
+    procedure: dict[str, Any]
+    training: dict[str, Any]
+    calibration: _Calibration
+    performance: dict[str, Any]
+    limits: _Limits
+    clipwise: dict[str, Any]
+    licence: str
+    intended_use: str
+    out_of_scope: str
+    note: str
+    weights: _Weights
+
+
+def check(card: dict[str, Any], path: Path) -> Card:
+    """Refuse a card that lacks a field, or has one of another kind.
+
+    Parameters
+    ----------
+    card : dict
+    path : pathlib.Path
+        For the message.
+
+    Raises
+    ------
+    BundleError
+        It names the field, what it is and what was expected.
+    """
+    try:
+        found = Card.model_validate(card, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        if first["type"] == "missing":
+            raise _wrong(path, field, "missing", "") from None
+        raise _wrong(path, field, first["input"], first["msg"]) from None
+    for level in LEVELS:
+        bias = getattr(found.calibration, level).bias
+        if len(bias) != len(found.classes):
+            why = f"{len(found.classes)} numbers were expected, one a class"
+            raise _wrong(path, f"calibration.{level}.bias", bias, why)
+    return found
+
+
+def settings(card: dict[str, Any]) -> Preprocess:
+    """How a clip is prepared, of a card that was checked."""
+    return Preprocess.model_validate(card["preprocess"])
+
+
+def number(card: dict[str, Any], *names: str, path: Path | None = None) -> float:
+    """A number of the card, such as ``number(card, "limits", "clip", "distance")``.
+
+    Raises
+    ------
+    BundleError
+        It is not there, or no finite number.
+    """
+    found: Any = card
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
+        raise _wrong(path or Path(CARD), ".".join(names), found, "a finite number was expected")
+    return float(found)
+
+
+def beats_baseline(performance: dict[str, Any], path: Path | None = None) -> bool:
+    """Whether the model was shown to do better than the class shares, on held-out infants.
+
+    The whole interval of the macro AUC lies above ``chance``, which is what the same shares for every
+    recording score, and the log loss is below that of the shares.
+
+    Parameters
+    ----------
+    performance : dict
+        ``auc_macro`` with ``low`` and ``chance``, ``log_loss`` with ``calibrated`` and
+        ``class_shares_alone``.
+
+    Raises
+    ------
+    BundleError
+        One of these is no number.
+    """
+
+    def of(*names: str) -> float:
+        return number({"performance": performance}, "performance", *names, path=path)
+
+    return of("auc_macro", "low") > of("auc_macro", "chance") and of("log_loss", "calibrated") < of(
+        "log_loss", "class_shares_alone"
+    )
+
+
+def names_classes(card: dict[str, Any], path: Path | None = None) -> bool:
+    """Whether a model may name a class: its card says that it beats its baseline, with the numbers.
+
+    A card of before this was asked says nothing of it, and its model names none.
+
+    Raises
+    ------
+    BundleError
+        It says so without the numbers.
+    """
+    performance = card["performance"]
+    return performance.get("beats_baseline") is True and beats_baseline(performance, path)
 
 
 @dataclass(frozen=True)
@@ -244,6 +422,12 @@ def _weights_name(digest: str) -> str:
 
 def _named(representation: dict[str, Any]) -> str:
     return "{name} version {version} ({dimension} values)".format(**representation)
+
+
+def _wrong(path: Path, field: str, found: object, why: str) -> BundleError:
+    shown = reprlib.repr(found)[:80] if why else found
+    why = why.removeprefix("Value error, ")
+    return BundleError(f"{path}: {field} is {shown}{': ' * bool(why)}{why}. {_REMEDY}")
 
 
 def _altered(path: Path, found: str) -> BundleError:

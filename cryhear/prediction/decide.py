@@ -1,4 +1,4 @@
-"""What is decided about each two seconds of sound, and about a recording made of them.
+"""Per-clip prediction with rejection: silence, clipping, no cry (gate), out of distribution.
 
 Every clip is prepared by itself: denoised, brought to one level, embedded. Training prepares
 recordings whole, where the noise and the level are those of all seven seconds; a stream has no
@@ -21,8 +21,7 @@ from cryhear.audio import preprocess
 from cryhear.audio.measurements import CLIPPED_AT
 from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
 from cryhear.errors import ParameterError
-from cryhear.prediction.bundle import CARD, Bundle
-from cryhear.prediction.card import LEVELS, names_classes, number, settings
+from cryhear.prediction.bundle import CARD, LEVELS, Bundle, names_classes, number, settings
 from cryhear.prediction.gate import Gate
 
 DROPOUT = "dropout"
@@ -159,7 +158,7 @@ class Judge:
         self.farthest = {
             level: number(bundle.card, "limits", level, "distance", path=place) for level in LEVELS
         }
-        self._same_clip = gate is not None and vars(gate.preprocess) == vars(self.settings)
+        self._same_clip = gate is not None and gate.preprocess == self.settings
         embedding = (self.backend.name, self.backend.version)
         self._same_vector = (
             self._same_clip and gate is not None and embedding == gate.representation
@@ -208,14 +207,14 @@ class Judge:
         """The prepared clip, and what is wrong with its level, if anything is."""
         if is_dropout(samples):
             return samples, DROPOUT
-        conditioned = preprocess.condition(samples, self.settings)
-        measured["level_dbfs"] = round(preprocess.level_dbfs(conditioned), 2)
+        prepared, level = preprocess.prepare_clip(samples, self.settings)
+        measured["level_dbfs"] = round(level, 2)
         if measured["level_dbfs"] < self.limits["silence_dbfs"]:
             return samples, QUIET
         measured["clipped_share"] = round(float((np.abs(samples) >= CLIPPED_AT).mean()), 5)
         if measured["clipped_share"] > self.limits["clipped_share"]:
             return samples, CLIPPED
-        return levelled(conditioned, self.settings), ""
+        return prepared, ""
 
     def _fit(
         self,
@@ -226,8 +225,9 @@ class Judge:
     ) -> str:
         """What the clip is not: a cry, or like the training data."""
         if self.gate is not None:
-            heard = prepared if self._same_clip else prepare(samples, self.gate.preprocess)
-            score = self.gate.score(heard, vector if self._same_vector else None)
+            if not self._same_clip:
+                prepared, _ = preprocess.prepare_clip(samples, self.gate.preprocess)
+            score = self.gate.score(prepared, vector if self._same_vector else None)
             measured["cry"] = round(score, 4)
             if score < self.gate.threshold:
                 return NO_CRY
@@ -297,18 +297,6 @@ def hop_of(seconds: float) -> int:
             f"hop is {seconds:g} s; expected above 0 to {longest:g} s, the length of a clip"
         )
     return max(1, round(seconds * SAMPLE_RATE))
-
-
-def prepare(samples: np.ndarray, settings: Any) -> np.ndarray:
-    """A clip denoised and brought to its level, by itself: float32 (32000,)."""
-    return levelled(preprocess.condition(samples, settings), settings)
-
-
-def levelled(conditioned: np.ndarray, settings: Any) -> np.ndarray:
-    """A denoised clip at the level that the settings ask for, if they ask for any."""
-    if settings.rms:
-        return preprocess.rms_normalise(conditioned, settings.rms_target)
-    return conditioned
 
 
 def is_dropout(samples: np.ndarray) -> bool:

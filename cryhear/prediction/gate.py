@@ -3,7 +3,7 @@
 YAMNet's own scores where its file is at hand ('Baby cry, infant cry' and 'Crying, sobbing', the
 larger of the two); else a gate the project trains on log-mel statistics and ships in ``data/gate``
 as a model bundle of two classes. Both thresholds were set on sounds used for training and measured on
-sounds neither was fitted to; the numbers are in the shipped card (`cryhear.prediction.gatemaking` makes it).
+sounds neither was fitted to; the numbers are in the shipped card (``tools/make_gate.py`` makes it).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from cryhear.errors import BundleError, ParameterError
 from cryhear.prediction import bundle
-from cryhear.prediction.card import number, settings
+from cryhear.prediction.bundle import number, settings
 
 FOLDER = Path(__file__).parents[2] / "data" / "gate"
 """Where the shipped gate lies: in the repository, beside the package.

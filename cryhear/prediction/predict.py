@@ -32,9 +32,9 @@ from cryhear.corpus import folders
 from cryhear.corpus.folders import printable
 from cryhear.errors import AudioError, BundleError, CryhearError
 from cryhear.prediction import bundle, gate
-from cryhear.prediction.card import names_classes, number
+from cryhear.prediction.bundle import names_classes, number
 from cryhear.prediction.decide import NOT_SHOWN, Clip, Cutter, Judge, Recording
-from cryhear.prediction.pcm import standard_input
+from cryhear.prediction.stream import standard_input
 
 BUNDLE = Path("results/default/model")
 """Where the default study leaves its model."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -222,6 +223,22 @@ def _heard(
         yield from listener.push(mono.push(listener.sound(form.samples(data[:whole]))))
     yield from listener.push(mono.push(np.zeros((0, form.channels), np.float32), last=True))
     yield from listener.finish()
+
+
+def standard_input() -> BinaryIO:
+    """Standard input as bytes.
+
+    Raises
+    ------
+    AudioError
+        It is closed.
+    """
+    # Python has none where it was started without one.
+    if sys.stdin is None or sys.stdin.closed:
+        raise AudioError(
+            "standard input is closed; pipe sound into the command, as in cryhear listen - < cry.wav"
+        )
+    return sys.stdin.buffer
 
 
 class _Incoming:

@@ -28,8 +28,7 @@ from cryhear.evaluation import bootstrap, calibration, metrics, validation
 from cryhear.files import read_json
 from cryhear.models import primary
 from cryhear.models.fitted import Reduction
-from cryhear.prediction.bundle import Bundle
-from cryhear.prediction.card import FORMAT, beats_baseline
+from cryhear.prediction.bundle import FORMAT, Bundle, beats_baseline
 from cryhear.prediction.gate import FOLDER as GATE
 
 FOLDS = 5
@@ -178,7 +177,7 @@ def measured_clipwise(representation: str, version: str) -> dict[str, Any]:
     """What cutting first and preprocessing each clip by itself changes; {} where it was not measured.
 
     Training saw recordings preprocessed whole; a stream can only be preprocessed as it comes. See
-    `cryhear.prediction.clipwise`.
+    ``tools/make_gate.py``.
     """
     path = GATE / "clipwise.json"
     found = read_json(path) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""Chapter 12: one recording looked at and asked about, and what stands in front of the answer.
+"""Tables for chapter 12: per-clip predictions and gate performance.
 
 Nothing in a file's name reaches a page but letters, digits, points and hyphens.
 """

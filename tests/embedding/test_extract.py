@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 
 import numpy as np
@@ -77,7 +76,7 @@ def test_batches_are_full_across_recordings(recordings, tmp_path):
         zip(recordings["recording"], [1, 3, 2, 4, 2], strict=True)
     )
     assert vectors.shape == (12, 2)
-    assert len(store.parts()) == 1
+    assert len(store.parts()) == 3  # a batch each
     assert store.complete() == set(recordings["recording"])
 
 
@@ -144,40 +143,13 @@ def test_a_transform_comes_between_decoding_and_preprocessing(recordings, tmp_pa
     assert len(after.read()[0]) == 3
 
 
-def test_a_model_that_breaks_stops_the_run_and_the_thread(recordings, tmp_path):
+def test_a_model_that_breaks_stops_the_run(recordings, tmp_path):
     class Breaks(Counter):
         def _forward(self, batch):
             raise MemoryError("out of memory")
 
     with pytest.raises(MemoryError):
         run(recordings, Breaks(), tmp_path / "store")
-    assert "cryhear-decode" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_reading_ahead_is_bounded():
-    made = []
-
-    def items():
-        for number in range(50):
-            made.append(number)
-            yield number
-
-    ahead = extract._ahead(items(), 3)
-    assert next(ahead) == 0
-    time.sleep(0.3)
-    assert len(made) <= 6  # one taken, three waiting, one in hand, one to spare
-    assert list(ahead) == list(range(1, 50))
-
-
-def test_an_error_while_reading_ahead_is_raised_here():
-    def items():
-        yield 1
-        raise KeyError("here")
-
-    ahead = extract._ahead(items(), 2)
-    assert next(ahead) == 1
-    with pytest.raises(KeyError, match="here"):
-        next(ahead)
 
 
 def test_shards_part_the_recordings(recordings):

@@ -5,17 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cryhear import files
 from cryhear.embedding.store import Store, count_clips, preprocess_key
 from cryhear.errors import RepresentationError
-from cryhear.files import read_vectors
 
 BACKEND = SimpleNamespace(name="fake", version="1/α", dimension=3, note="")
 
@@ -74,29 +71,12 @@ def test_a_recording_is_complete_with_its_last_clip(store):
     assert store.complete() == {"a", "b"}
 
 
-def test_consolidating_keeps_every_row(store):
-    for start in range(5):
-        store.add(rows(("a", start)), vectors_of(rows(("a", start))))
-    before = store.read()
-    store.consolidate()
-    assert len(store.parts()) == 1
-    after = store.read()
-    pd.testing.assert_frame_equal(before[0], after[0])
-    np.testing.assert_array_equal(before[1], after[1])
-
-
-def test_consolidating_keeps_a_clip_once_with_its_fullest_count(store):
+def test_a_clip_added_again_is_kept_once_with_its_fullest_count(store):
     for count, value in ((0, 1.0), (2, 2.0), (0, 3.0)):
-        keys = rows(("a", 0), n_clips=count)
-        store.add(keys, np.full((1, 3), value, np.float32))
+        store.add(rows(("a", 0), n_clips=count), np.full((1, 3), value, np.float32))
     store.add(rows(("b", 0)), np.zeros((1, 3), np.float32))
-    before = store.keys(), store.read()[1]
-    store.consolidate()
-    keys, vectors = read_vectors(store.parts()[0])
-    assert len(keys) == len(vectors) == 2
-    pd.testing.assert_frame_equal(store.keys(), before[0])
-    np.testing.assert_array_equal(store.read()[1], before[1])
-    assert store.read()[1][0].tolist() == [2.0, 2.0, 2.0]
+    assert store.keys()["n_clips"].tolist() == [2, 0]
+    assert store.read()[1].tolist() == [[2.0] * 3, [0.0] * 3]
 
 
 def test_half_written_files_are_ignored(store):
@@ -113,40 +93,6 @@ def test_a_damaged_part_is_named(store):
     part.write_bytes(part.read_bytes()[:100])
     with pytest.raises(RepresentationError, match=part.name):
         store.read()
-
-
-def test_parts_that_vanish_while_reading_are_looked_up_again(store, monkeypatch):
-    for start in range(3):
-        store.add(rows(("a", start)), vectors_of(rows(("a", start))))
-    stale = store.parts()
-    Store.at(store.folder).consolidate()
-    answers = iter([stale])
-    real = Store.parts
-    monkeypatch.setattr(Store, "parts", lambda self: next(answers, None) or real(self))
-    assert len(store.read()[0]) == 3
-
-
-# Consolidating looks at each of three parts' keys and at a schema before it opens the first part to join it.
-@pytest.mark.parametrize(
-    ("reader", "looks"), [("keys", 1), ("read", 1), ("consolidate", 1), ("consolidate", 5)]
-)
-def test_a_part_that_vanishes_as_it_is_opened_is_not_damaged(store, monkeypatch, reader, looks):
-    for start in range(3):
-        store.add(rows(("a", start)), vectors_of(rows(("a", start))))
-    real, looked = files.existing, []
-
-    def seen(path):
-        """There when it is looked for, and joined by another process before it is opened."""
-        looked.append(path)
-        if len(looked) == looks:
-            Store.at(store.folder).consolidate()
-            return Path(path)
-        return real(path)
-
-    monkeypatch.setattr(files, "existing", seen)
-    getattr(store, reader)()
-    assert len(looked) > looks
-    assert len(store.read()[0]) == 3
 
 
 def test_nan_is_refused(store):
@@ -181,7 +127,7 @@ def test_two_processes_may_add_at_once(tmp_path):
             keys = pd.DataFrame({"recording": [sys.argv[2], "shared"], "start_sample": start})
             store.add(keys, np.full((2, 3), start, np.float32))
             if start % 7 == 6:
-                store.consolidate()
+                assert start < len(store.read()[0])
     """)
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
     assert [process.wait(400) for process in running] == [0, 0]

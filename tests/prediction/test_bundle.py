@@ -14,7 +14,6 @@ import pytest
 
 from cryhear.errors import BundleError
 from cryhear.prediction import bundle
-from cryhear.prediction import card as cards
 
 EXACT = 1e-12
 """Weights are kept in double precision: nothing but the order of sums may differ."""
@@ -38,7 +37,7 @@ def weights_of(folder):
 def test_what_is_read_answers_as_what_was_written(made, folder):
     X = np.random.default_rng(1).normal(size=(5, 320)).astype(np.float32)
     read = bundle.read(folder)
-    for level in cards.LEVELS:
+    for level in bundle.LEVELS:
         p = read.probabilities(X, level)
         np.testing.assert_allclose(p, made.probabilities(X, level), atol=EXACT)
         np.testing.assert_allclose(p.sum(axis=1), 1, atol=EXACT)

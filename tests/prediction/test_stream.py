@@ -18,8 +18,9 @@ import pytest
 import soundfile
 
 from cryhear.audio import decode
+from cryhear.audio.wav import Format
 from cryhear.errors import AudioError, ParameterError
-from cryhear.prediction import decide, pcm, predict, stream
+from cryhear.prediction import decide, predict, stream
 
 RATE = 16_000
 SAME = 2e-6
@@ -131,7 +132,7 @@ def test_raw_sound_is_heard_as_the_same_with_a_header(judge):
     data = wav(x)
     with_header, _, _ = events(judge, data)
     data = data[data.index(b"data") + 8 :]
-    raw, _, listener = events(judge, data, pcm.Format("s16le", RATE, 1), pieces=cut(data, 1001))
+    raw, _, listener = events(judge, data, Format("s16le", RATE, 1), pieces=cut(data, 1001))
     close([c for c, _ in raw], [c for c, _ in with_header])
     assert listener.heard_s == pytest.approx(4.0)
 
@@ -202,7 +203,7 @@ def test_numbers_that_are_no_sound_are_told_once_a_run_and_made_silent(judge):
     x[30_000:40_000] = np.nan
     x[60_000] = -np.inf
     x[80_000] = 1e30
-    found, told, listener = events(judge, x.astype("<f8").tobytes(), pcm.Format("f64le", RATE, 1))
+    found, told, listener = events(judge, x.astype("<f8").tobytes(), Format("f64le", RATE, 1))
     kinds = [e.kind for e in told]
     assert kinds.count("samples that are no numbers") == 3
     assert kinds.count("dropout") == 1
@@ -218,7 +219,7 @@ def test_a_stream_that_ends_within_a_sample_keeps_the_rest():
 
 
 def test_no_sound_is_an_error():
-    for data, form in ((wav(np.zeros(0)), None), (b"", pcm.Format("s16le", RATE, 1)), (b"", None)):
+    for data, form in ((wav(np.zeros(0)), None), (b"", Format("s16le", RATE, 1)), (b"", None)):
         with pytest.raises(AudioError, match="standard input"):
             events(Deaf(), data, form)
 

@@ -17,49 +17,17 @@ from cryhear.analysis import robustness, trials
 from cryhear.analysis.cross_validation import P_COLUMNS
 from cryhear.analysis.primary_auc import Plan
 from cryhear.corpus.labels import CLASSES
-from cryhear.embedding.tables import StudySet
 from cryhear.errors import MissingArtefactError, StudyError
 from cryhear.models import primary
-from cryhear.prediction import bundle, card, decide, predict, train
+from cryhear.prediction import bundle, decide, predict, train
 
 SOLVER = 5e-3
 """Two solvers of one convex problem stop by different rules: probabilities differ by thousandths."""
 
 
-class Tables:
-    """Derived tables of made-up recordings with two clips each."""
-
-    folder = "made"
-
-    def __init__(self, study, seed=0, version="1"):
-        rng = np.random.default_rng(seed)
-        self.study, n = study, len(study.recordings)
-        noise = rng.normal(0, 0.3, (n, study.X.shape[1])).astype(np.float32)
-        self.vectors = np.stack([study.X + noise, study.X - noise], axis=1).reshape(2 * n, -1)
-        self.keys = pd.DataFrame(
-            {"recording": np.repeat(study.recordings["recording"].to_numpy(), 2)}
-        )
-        self.provenance = {
-            "preprocess": params.Preprocess().model_dump(mode="json"),
-            "representations": {"logmel": version} if version else {},
-        }
-
-    def clips(self, representation):
-        return self.keys, self.vectors
-
-    def variants(self, representation):
-        return []
-
-    def study_set(self, set_name, labels, representation):
-        rows = self.study.recordings.copy()
-        for name in set(trials.KEPT) - set(rows):
-            rows[name] = 0.0
-        return StudySet(rows, self.study.X, representation, set_name, labels, self)
-
-
 @pytest.fixture(scope="module")
 def tables():
-    return Tables(made_study.study(40, dimension=8, identity=0.5))
+    return made_study.Tables(made_study.study(40, dimension=8, identity=0.5))
 
 
 @pytest.fixture
@@ -103,7 +71,7 @@ def test_the_card_counts_what_was_trained_on(made, data):
 
 
 def test_the_data_hash_notices_another_label_and_another_number(study, tables, made):
-    other = Tables(made_study.study(40, dimension=8, identity=0.5))
+    other = made_study.Tables(made_study.study(40, dimension=8, identity=0.5))
     data = other.study_set("uploads", "original", "logmel")
     assert train._training(data)["sha256"] == made.card["training"]["sha256"]
     data.X[3, 2] += 1e-3
@@ -145,8 +113,8 @@ def test_no_one_is_judged_by_a_model_that_heard_them(data, monkeypatch):
 
 def test_the_card_says_whether_the_model_beats_its_baseline(made):
     performance = made.card["performance"]
-    assert performance["beats_baseline"] is card.beats_baseline(performance)
-    assert card.names_classes(made.card) is performance["beats_baseline"]
+    assert performance["beats_baseline"] is bundle.beats_baseline(performance)
+    assert bundle.names_classes(made.card) is performance["beats_baseline"]
     assert "class shares" in performance["baseline"]
 
 
@@ -186,7 +154,9 @@ def test_the_weighted_quantile_is_numpys_for_equal_weights():
 
 
 def test_tables_without_a_version_are_refused(study, monkeypatch, tables):
-    monkeypatch.setattr(train, "Derived", lambda folder: Tables(tables.study, version=""))
+    monkeypatch.setattr(
+        train, "Derived", lambda folder: made_study.Tables(tables.study, version="")
+    )
     with pytest.raises(StudyError, match="does not give the version of logmel"):
         train.train(study, "logmel", repeats=1)
 

@@ -2,7 +2,7 @@
 
 One command, from the recordings of Donate-a-Cry and ESC-10::
 
-    python -m cryhear.prediction.gatemaking corpora data/gate
+    python tools/make_gate.py corpora data/gate
 
 The gate is trained on ESC-10's folds 1 and 2 and on the cries of half of the infants, and measured on
 fold 3 and the other half: sounds, infants and sources it never heard. Every sound of ESC-10 is heard
@@ -24,23 +24,30 @@ import numpy as np
 import pandas as pd
 
 from cryhear import __version__, params
-from cryhear.audio import decode, perturb
+from cryhear.analysis import robustness, trials
+from cryhear.analysis.cross_validation import P_COLUMNS
+from cryhear.analysis.primary_auc import Plan
+from cryhear.audio import decode, perturb, preprocess
 from cryhear.corpus import find
 from cryhear.embedding import load
-from cryhear.embedding.base import SAMPLE_RATE
-from cryhear.embedding.tables import Derived
+from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
+from cryhear.embedding.tables import Derived, StudySet
 from cryhear.errors import CorpusError, CryhearError
+from cryhear.evaluation import bootstrap
 from cryhear.evaluation.auc import Ranked
 from cryhear.evaluation.bootstrap import draw_weights
 from cryhear.files import write_json
-from cryhear.models import batched_logistic
+from cryhear.models import batched_logistic, primary
 from cryhear.models.fitted import Reduction
-from cryhear.prediction import bundle, card, clipwise, gate
+from cryhear.prediction import bundle, decide, gate
+from cryhear.prediction import train as training
 
 SETTINGS = params.Preprocess()
 CS = (1e-4, 1e-3, 1e-2, 1e-1)
 FOLDS = 5
 DRAWS = 2000
+REPEATS = 3
+"""Repeats of five folds over infants, where clip by clip is compared with whole."""
 SEED = 42
 CRIES, BABY, OTHER = "cries", "ESC-10 cries", "other sounds"
 TELEPHONE = "resample_8khz"
@@ -82,7 +89,7 @@ class Sounds:
         return Sounds(self.clips.iloc[at].reset_index(drop=True), self.X[at])
 
 
-def hear(root: Path, derived: Derived) -> Sounds:
+def embed_corpora(root: Path, derived: Derived) -> Sounds:
     """Decode, cut and embed both corpora below `root`."""
     esc = root / "esc10"
     missing = [f for f in (root / "donateacry", esc) if not f.is_dir()]
@@ -136,7 +143,31 @@ def _prepared(path: str, version: str) -> np.ndarray:
     if version == STORED:
         rng = np.random.default_rng(SEED)
         samples = perturb.PERTURBATIONS[TELEPHONE](samples, SAMPLE_RATE, rng).astype(np.float32)
-    return clipwise.clips_of(samples, SETTINGS)
+    return clips_of(samples, SETTINGS)
+
+
+def clips_of(samples: np.ndarray, settings: Any) -> np.ndarray:
+    """Cut first, then prepare each clip by itself; what is silent is left out.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray, shape (n,), float32, 16 kHz
+    settings : cryhear.params.Preprocess
+
+    Returns
+    -------
+    numpy.ndarray, shape (m, 32000), float32
+    """
+    cutter = decide.Cutter(max(1, int(CLIP_SAMPLES * (1.0 - settings.overlap))))
+    cut = [*cutter.push(samples), *cutter.finish()]
+    kept = []
+    for _, clip in cut:
+        if decide.is_dropout(clip):
+            continue
+        prepared, level = preprocess.prepare_clip(clip, settings)
+        if level >= settings.silence_dbfs:
+            kept.append(prepared)
+    return np.stack(kept) if kept else np.zeros((0, CLIP_SAMPLES), np.float32)
 
 
 def weights(sounds: Sounds) -> np.ndarray:
@@ -146,7 +177,7 @@ def weights(sounds: Sounds) -> np.ndarray:
     return weight * len(part) / weight.sum()
 
 
-def train(sounds: Sounds) -> tuple[bundle.Bundle, np.ndarray]:
+def fit(sounds: Sounds) -> tuple[bundle.Bundle, np.ndarray]:
     """Fit the gate on the training side; give also its out-of-fold scores there, which set thresholds."""
     weight, y = weights(sounds), sounds.cry.astype(int)
     fold = sounds.clips["group"].map(
@@ -243,7 +274,7 @@ def make(sounds: Sounds) -> bundle.Bundle:
     """Train the gate on one side of the sounds and measure it, and YAMNet's, on the other."""
     measured = sounds.clips["measured"].to_numpy(bool)
     trained, held = sounds.keep(~measured), sounds.keep(measured)
-    made, out_of_fold = train(trained)
+    made, out_of_fold = fit(trained)
     limits = {"logmel": threshold(trained, out_of_fold)}
     score = batched_logistic.probabilities(made.reduction(held.X), made.coef, made.intercept)[0][
         :, 1
@@ -263,7 +294,7 @@ def _card(
     as_it_is = {"temperature": 1.0, "bias": [0.0, 0.0]}
     groups = trained.clips.groupby("kind")["group"].nunique()
     return {
-        "format": card.FORMAT, "name": "gate", "cryhear": __version__, "classes": list(gate.CLASSES),
+        "format": bundle.FORMAT, "name": "gate", "cryhear": __version__, "classes": list(gate.CLASSES),
         "representation": {"name": "logmel", "version": backend.version, "dimension": backend.dimension},
         "preprocess": SETTINGS.model_dump(mode="json"),
         "procedure": made.card["procedure"],
@@ -281,23 +312,118 @@ def _card(
     }  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point: ``python -m cryhear.prediction.gatemaking CORPORA OUT``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cryhear.prediction.gatemaking", description=__doc__
+def clipwise_effect(
+    root: Path, derived: Derived, representation: str = "logmel", repeats: int = REPEATS
+) -> dict[str, Any]:
+    """What it changes to prepare each clip by itself, as a stream must be, on the recordings below `root`.
+
+    Training prepares recordings whole: one estimate of the noise, one gain. Here the recordings are
+    prepared clip by clip, and the models are asked about both versions of held-out infants' cries.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Holds ``donateacry/``.
+    derived : cryhear.embedding.tables.Derived
+    representation : str
+    repeats : int
+        Repeats of five folds over infants.
+
+    Returns
+    -------
+    dict
+        ``same_label`` (share of recordings, before calibration), ``moved`` (mean total variation),
+        ``auc_whole`` and ``auc_clipwise`` (macro, within fold and platform, 95 %: bootstrap over
+        infants), ``unlike`` (share of clips beyond the limit that 5 % of clips prepared whole
+        exceed), and of how many recordings.
+    """
+    data = derived.study_set("uploads", "original", representation)
+    backend = load(representation)
+    settings = params.Preprocess(**derived.provenance["preprocess"])
+    recordings, vectors = embed_clipwise(data, root, backend, settings)
+    data = data.subset(np.isin(data.recordings["recording"].to_numpy(str), recordings))
+    rows = trials.Rows.of(data)
+    folds = primary.primary_folds(rows.recordings, training.FOLDS, repeats, SEED)
+    return {
+        "representation": {"name": backend.name, "version": backend.version},
+        "recordings": len(rows.X),
+        "repeats": repeats,
+        **compare(data, rows, Plan.draw(rows.recordings, folds, seed=SEED), recordings, vectors),
+    }
+
+
+def embed_clipwise(
+    data: StudySet, root: Path, backend: Any, settings: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clips prepared by themselves: the recording of each, str (m,), and its embedding (m, d)."""
+    if not (root / "donateacry").is_dir():
+        raise CorpusError(
+            f"{root / 'donateacry'} is not a folder; the recordings were expected there. Fetch them: "
+            "cryhear corpus fetch donateacry"
+        )
+    paths = find.hashed([root / "donateacry"])[0].set_index("recording")["path"]
+    known = [r for r in data.recordings["recording"] if r in paths.index]
+    parts = {r: backend.embed(clips_of(decode.decode(paths[r]).samples, settings)) for r in known}
+    names = np.repeat(list(parts), [len(v) for v in parts.values()])
+    return names.astype(str), np.concatenate(list(parts.values()))
+
+
+def compare(
+    data: StudySet, rows: trials.Rows, plan: Plan, recordings: np.ndarray, vectors: np.ndarray
+) -> dict[str, Any]:
+    """Ask the models of every fold about the recordings prepared whole and clip by clip."""
+    models = robustness.fitted(rows, plan)
+    at = pd.Index(rows.recordings["recording"]).get_indexer(recordings)
+    vectors, at = vectors[at >= 0], at[at >= 0]
+    clipwise = np.zeros(rows.X.shape)
+    np.add.at(clipwise, at, vectors)
+    clipwise = (clipwise / np.bincount(at, minlength=len(rows.X))[:, None]).astype(np.float32)
+    p = [robustness.out_of_fold(models, X) for X in (rows.X, clipwise)]
+    judged = training.judge(data, rows, plan)
+    limit = training.weighted_quantile(
+        judged.clips["distance"], judged.clips["weight"], training.STRANGE
     )
+    away = np.concatenate([fold.distance(vectors[np.isin(at, fold.test)]) for fold in models])
+    tables = [judged.recordings.assign(prepared="whole")]
+    tables.append(_with_probabilities(judged.recordings, rows, p[1]).assign(prepared="clipwise"))
+    scored = bootstrap.bootstrap(
+        pd.concat(tables, ignore_index=True),
+        draws=DRAWS,
+        seed=SEED,
+        within=("platform",),
+        by=["prepared"],
+    ).set_index(["prepared", "metric"])
+    return {
+        "same_label": float((p[0].argmax(2) == p[1].argmax(2)).mean()),
+        "moved": float(np.abs(p[0] - p[1]).sum(axis=2).mean() / 2),
+        **{f"auc_{how}": {k: float(scored.loc[(how, "auc_macro"), k]) for k in ("value", "low", "high")}
+           for how in ("whole", "clipwise")},
+        "unlike": float((away > limit).mean()),
+    }  # fmt: skip
+
+
+def _with_probabilities(table: pd.DataFrame, rows: trials.Rows, p: np.ndarray) -> pd.DataFrame:
+    at = pd.Index(rows.recordings["recording"]).get_indexer(table["recording"])
+    changed = table.copy()
+    changed[P_COLUMNS] = p[table["repeat"].to_numpy(), at]
+    return changed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point: ``python tools/make_gate.py CORPORA OUT``."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpora", type=Path, help="folder that holds donateacry/ and esc10/")
     parser.add_argument("out", type=Path, nargs="?", default=gate.FOLDER)
     parser.add_argument("--derived", type=Path, default=Path("data/donateacry"))
     given = parser.parse_args(arguments)
     try:
         derived = Derived(given.derived)
-        made = make(hear(given.corpora, derived))
+        made = make(embed_corpora(given.corpora, derived))
         bundle.write(made, given.out)
-        found = clipwise.measure(given.corpora, derived)
+        found = clipwise_effect(given.corpora, derived)
         write_json(given.out / "clipwise.json", found)
     except CryhearError as error:
-        print(f"gatemaking: {error}", file=sys.stderr)
+        print(f"make_gate: {error}", file=sys.stderr)
         return 1
     print(pd.json_normalize(made.card["performance"]).T.to_string(header=False))
     print(pd.json_normalize(found).T.to_string(header=False))
