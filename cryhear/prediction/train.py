@@ -114,12 +114,13 @@ def train(
     plan = Plan.draw(rows.recordings, folds, seed=study.seed)
     judged = judge(data, rows, plan)
     reduction, spread, coef, intercept, C = fit(rows, study.seed)
+    embedded_by = _representation(data, name)
     card = {
         "format": FORMAT,
         "name": f"{study.name}-{name}",
         "cryhear": __version__,
         "classes": list(CLASSES),
-        "representation": _representation(data, name),
+        "representation": embedded_by,
         "preprocess": data.derived.provenance["preprocess"],
         "procedure": {"model": "standardise, PCA, class-weighted L2 logistic regression",
                       "explained": primary.PRIMARY.explained, "C": C, "seed": study.seed},
@@ -127,7 +128,7 @@ def train(
         "calibration": _calibration(judged),
         "performance": _performance(judged, study.seed),
         "limits": _limits(judged, data),
-        "clipwise": _clipwise(name, data),
+        "clipwise": measured_clipwise(name, embedded_by["version"]),
         "licence": LICENCE,
         "intended_use": INTENDED,
         "out_of_scope": NOT_FOR,
@@ -282,10 +283,6 @@ def weighted_quantile(values: pd.Series, weights: pd.Series, share: float) -> fl
     mass = np.cumsum(weights.to_numpy()[order])
     place = min(int(np.searchsorted(mass, share * mass[-1])), len(order) - 1)
     return float(values.to_numpy()[order[place]])
-
-
-def _clipwise(name: str, data: StudySet) -> dict[str, Any]:
-    return measured_clipwise(name, _representation(data, name)["version"])
 
 
 def study_of(
