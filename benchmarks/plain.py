@@ -10,14 +10,13 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import RandomizedSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from cryhear.corpus.labels import CLASSES
 from cryhear.models import classical, estimators
 from cryhear.models.primary import PRIMARY
-from cryhear.models.search import balanced_log_loss
 
 PROBABILITY = 5e-3
 """Largest difference of a probability: scikit-learn's solver stops by its gradient (1e-4), ours by its
@@ -25,11 +24,6 @@ logits (1e-5), so that plain fits differ by up to a few thousandths where the pe
 
 AUC = 5e-3
 """Largest difference of an AUC that such probabilities make: a few of some thousand pairs."""
-
-
-def pipeline(name: str, seed: int) -> Pipeline:
-    """Impute, standardise, components, classifier: scikit-learn's own steps and no other."""
-    return Pipeline([step for step in classical.model(name, seed).steps if step[0] != "bins"])
 
 
 def search(
@@ -44,7 +38,7 @@ def search(
     seed, n_iter, n_jobs : int
         Of the candidates; how many; processes.
     """
-    whole, scoring = pipeline(name, seed), classical.SCORING["default"][name]
+    whole, scoring = classical.model(name, seed), classical.SCORING["default"][name]
     if name == "svm_rbf":
         whole.set_params(classifier__calibrate=False)  # judged by the machine's own vote, in both
     return RandomizedSearchCV(
@@ -52,7 +46,7 @@ def search(
         {f"classifier__{k}": v for k, v in classical.SPACES["default"][name].items()},
         n_iter=n_iter, random_state=seed, refit=False, n_jobs=n_jobs,
         cv=estimators.inner_folds(y, groups, classical.FOLDS, seed),
-        scoring=balanced_log_loss if scoring == "balanced_log_loss" else scoring,
+        scoring=classical.SCORERS.get(scoring, scoring),
     ).fit(X, y)  # fmt: skip
 
 

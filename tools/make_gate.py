@@ -35,7 +35,7 @@ from cryhear.embedding.tables import Derived, StudySet
 from cryhear.errors import CorpusError, CryhearError
 from cryhear.evaluation import bootstrap
 from cryhear.evaluation.auc import Ranked
-from cryhear.evaluation.bootstrap import draw_weights
+from cryhear.evaluation.bootstrap import draw_weights, percentiles
 from cryhear.files import write_json
 from cryhear.models import batched_logistic, primary
 from cryhear.models.fitted import Reduction
@@ -252,7 +252,7 @@ def measure(sounds: Sounds, score: np.ndarray, limit: float) -> dict[str, Any]:
     plain = (sounds.clips["version"] == PLAIN).to_numpy()
     ranked = Ranked(sounds.cry[plain], score[plain])
     draws = ranked.auc(draw_weights(sounds.clips["group"][plain], DRAWS, SEED))
-    low, high = np.nanpercentile(draws, (2.5, 97.5))
+    low, high = percentiles(draws)
     found: dict[str, Any] = {
         "auc": {"value": float(ranked.auc(np.ones((plain.sum(), 1)))[0]), "low": float(low),
                 "high": float(high), "clips": int(plain.sum())}

@@ -24,7 +24,8 @@ from cryhear.evaluation.auc import Ranked
 from cryhear.evaluation.bootstrap import draw_weights
 from cryhear.evaluation.validation import strata
 from cryhear.models import primary
-from cryhear.models.primary import PRIMARY, Reduction
+from cryhear.models.fitted import Reduction
+from cryhear.models.primary import PRIMARY
 
 PROBES: dict[str, tuple[str, ...]] = {
     "platform": (),
@@ -102,8 +103,8 @@ def probe(
     for i, C in enumerate(strengths):
         interval = _interval_by_class if known else _interval
         at = [score[i] for score in scores]
-        value, low, high = interval(at, target, stratum, own.recordings["infant"], draws, seed)
-        rows_of.append({**found, "C": C, "value": value, "low": low, "high": high})
+        measured = interval(at, target, stratum, own.recordings["infant"], draws, seed)
+        rows_of.append({**found, "C": C, **measured})
     return pd.DataFrame(rows_of)
 
 
@@ -150,10 +151,10 @@ def contrast(
     p = [trials.primary(two, plan, r)["p_pain"].to_numpy(float) for r in range(repeats)]
     score = [np.column_stack([own_p, -own_p]) for own_p in p]
     stratum = [_within(two, fold, ("platform",)) for fold in plan.folds]
-    value, low, high = _interval(score, y, stratum, two.recordings["infant"], draws, seed)
+    measured = _interval(score, y, stratum, two.recordings["infant"], draws, seed)
     name = f"{' or '.join(positive)} against {' or '.join(negative)}"
-    return {"contrast": name, "value": value, "low": low, "high": high, "chance": 0.5,
-            "n": len(y), "infants": two.recordings["infant"].nunique()}  # fmt: skip
+    infants = two.recordings["infant"].nunique()
+    return {"contrast": name, **measured, "chance": 0.5, "n": len(y), "infants": infants}
 
 
 def the_label(run: Any) -> pd.DataFrame:
@@ -310,7 +311,7 @@ def _interval(
     infants: pd.Series,
     draws: int,
     seed: int,
-) -> tuple[float, float, float]:
+) -> dict[str, float]:
     """Mean one-vs-rest AUC over repeats, and its percentiles over draws of infants."""
     weights = np.column_stack([np.ones(len(target)), draw_weights(infants, draws, seed)])
     values = [
@@ -318,8 +319,7 @@ def _interval(
         for own, part in zip(score, stratum, strict=True)
     ]
     means = np.mean(values, axis=(0, 1))
-    low, high, _, _ = bootstrap.interval_of(means[None, 1:], "probe")
-    return float(means[0]), float(low[0]), float(high[0])
+    return bootstrap.estimate(means, "probe")
 
 
 def _interval_by_class(
@@ -329,7 +329,7 @@ def _interval_by_class(
     infants: pd.Series,
     draws: int,
     seed: int,
-) -> tuple[float, float, float]:
+) -> dict[str, float]:
     """As `_interval` where each value is an infant: infants' own AUCs are drawn, not recordings."""
     each = np.ones((len(target), 1))
     values = [
@@ -340,5 +340,4 @@ def _interval_by_class(
     by_infant = by_infant[np.isfinite(by_infant)]
     weights = bootstrap.unit_draws(len(by_infant), draws, seed)
     means = by_infant @ weights / len(by_infant)
-    low, high, _, _ = bootstrap.interval_of(means[None], "probe")
-    return float(by_infant.mean()), float(low[0]), float(high[0])
+    return bootstrap.estimate(np.append(by_infant.mean(), means), "probe")

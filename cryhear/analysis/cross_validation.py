@@ -17,7 +17,8 @@ from cryhear.corpus import splits
 from cryhear.corpus.labels import CLASSES
 from cryhear.errors import ParameterError
 from cryhear.models import batched_logistic
-from cryhear.models.primary import PRIMARY, Procedure, Reduction, choose_C, inner_seed, refit
+from cryhear.models.fitted import Reduction
+from cryhear.models.primary import PRIMARY, Procedure, choose_C, inner_seed, refit
 from cryhear.pieces import fingerprint
 
 P_COLUMNS = [f"p_{name}" for name in CLASSES]

@@ -176,7 +176,7 @@ def comparison(nulls: dict[str, pd.DataFrame]) -> pd.DataFrame:
     table = []
     for name, null in nulls.items():
         drawn = null["auc"].to_numpy()[1:]
-        low, high = np.quantile(drawn, [0.025, 0.975])
+        low, high = bootstrap.percentiles(drawn)
         both = permutation.p_two_sided(null)
         table.append((name, null["auc"].iloc[0], low, high, drawn.mean(), p[name], both))
     columns = ["representation", "value", "null_low", "null_high", "chance", "p_maximum"]

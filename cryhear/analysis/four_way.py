@@ -22,9 +22,9 @@ from cryhear.errors import SplitError
 from cryhear.evaluation.auc import macro_auc
 from cryhear.evaluation.bootstrap import PROBABILITIES
 from cryhear.evaluation.metrics import balanced_accuracy, confusion
-from cryhear.models import baselines, classical, search
+from cryhear.models import baselines, classical
 from cryhear.models.baselines import NO_SOUND
-from cryhear.models.estimators import SoftVoting, probabilities
+from cryhear.models.estimators import probabilities
 
 SCORED = PARTS[1:]
 """Parts that no model was fitted on."""
@@ -164,7 +164,7 @@ def experiment(
                 made.setdefault(name, []).append(table.assign(**extra))
     if not made:
         raise SplitError("; ".join(found.refused.values()))
-    found.tables = {name: search.join(parts) for name, parts in made.items()}
+    found.tables = {name: classical.join(parts) for name, parts in made.items()}
     return found
 
 
@@ -192,10 +192,11 @@ def classical_fit(models: Sequence[str], preset: str = "default", n_iter: int = 
             m: classical.search(m, X, y, infants, preset=preset, seed=split.seed, n_iter=n_iter)  # type: ignore[arg-type]
             for m in models
         }
-        fitted = {m: result.estimator for m, result in found.items()}
+        fitted = {m: probabilities(r.estimator, split.study_set.X) for m, r in found.items()}
         if len(fitted) > 1:
-            fitted["soft_voting"] = SoftVoting.of_fitted(dict(fitted))
-        tables = [_predicted(split, name, estimator) for name, estimator in fitted.items()]
+            fitted["soft_voting"] = np.mean(list(fitted.values()), axis=0)
+        name = split.study_set.representation
+        tables = [split.predictions(m, p, name) for m, p in fitted.items()]
         searches = pd.concat([result.table for result in found.values()], ignore_index=True)
         return {"predictions": pd.concat(tables, ignore_index=True), "search": searches}
 
@@ -223,8 +224,12 @@ def mlp_fit(
             X, y, infants, split.plain("validation"), preset, split.seed, trials, search_epochs,  # type: ignore[arg-type]
             (dropout[0], dropout[1]), mlp.PRESETS[preset].model_copy(update=settings),
         )  # fmt: skip
-        tables = {"predictions": _predicted(split, "mlp", found.estimator)}
-        return tables | {"search": found.table, "history": mlp.history(found.estimator)}
+        p = probabilities(found.estimator, split.study_set.X)
+        return {
+            "predictions": split.predictions("mlp", p, split.study_set.representation),
+            "search": found.table,
+            "history": mlp.history(found.estimator),
+        }
 
     return fit
 
@@ -237,11 +242,6 @@ def guessing_loss(labels: pd.Series) -> float:
     counts = labels.value_counts().to_numpy(dtype=float)
     weights = counts.sum() / (len(counts) * counts)
     return float(np.log(3) * (1 - SMOOTHING + SMOOTHING * weights.mean()))
-
-
-def _predicted(split: Split, name: str, estimator: Any) -> pd.DataFrame:
-    p = probabilities(estimator, split.study_set.X)
-    return split.predictions(name, p, split.study_set.representation)
 
 
 def lottery(study_set: Any, n: int = 60, seed: int = 42) -> pd.DataFrame:

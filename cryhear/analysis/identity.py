@@ -12,8 +12,8 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from cryhear.analysis.exploration import neighbour_purity, sampled
-from cryhear.evaluation.bootstrap import draw_weights
-from cryhear.models.primary import Reduction
+from cryhear.evaluation.bootstrap import draw_weights, mean_interval
+from cryhear.models.fitted import Reduction
 
 GAPS_S = {"within 5 minutes": 300.0, "5 minutes to a day": 86_400.0, "more than a day": np.inf}
 """Time between two recordings of an infant: name and upper end, s."""
@@ -82,7 +82,8 @@ def verification(
     for name in ("any", *GAPS_S):
         mine = np.ones(len(won), bool) if name == "any" else gap == name
         if mine.any():
-            low, high = _interval(won[mine], infant[i][mine], draws, seed)
+            weights = draw_weights(infant[i][mine], draws, seed)
+            low, high = mean_interval(won[mine], weights)
             infants = len(set(infant[i][mine]))
             rows.append((name, int(mine.sum()), infants, float(won[mine].mean()), low, high, 0.5))
     return pd.DataFrame(rows, columns=["gap", "pairs", "infants", "value", "low", "high", "chance"])
@@ -133,12 +134,3 @@ def _gap(time_s: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     for name, end in reversed(GAPS_S.items()):
         names[apart <= end] = name
     return names
-
-
-def _interval(won: np.ndarray, infants: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
-    """Percentiles of the mean over draws of infants."""
-    weights = draw_weights(infants, draws, seed)
-    totals = weights.sum(axis=0)
-    values = (won @ weights)[totals > 0] / totals[totals > 0]
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)

@@ -18,7 +18,7 @@ from cryhear.analysis.primary_auc import Plan, auc_parts, components, out_of_fol
 from cryhear.analysis.trials import Rows
 from cryhear.corpus.labels import CLASSES
 from cryhear.evaluation.auc import class_auc
-from cryhear.evaluation.bootstrap import draw_weights, interval_of
+from cryhear.evaluation.bootstrap import draw_weights, estimate
 from cryhear.evaluation.validation import codes, strata
 from cryhear.models import batched_logistic, primary
 from cryhear.models.primary import PRIMARY, Procedure
@@ -163,7 +163,9 @@ def scores(cells: Mapping[Any, pd.DataFrame], draws: int, seed: int) -> pd.DataF
     table = []
     for name, predictions in cells.items():
         drawn = _auc_draws(predictions, draws, seed)
-        table.append({"cell": name, **_with_interval(drawn), **_counts(predictions)})
+        table.append(
+            {"cell": name, **estimate(drawn, "AUC at a fixed strength"), **_counts(predictions)}
+        )
     return pd.DataFrame(table)
 
 
@@ -176,7 +178,11 @@ def differences(
     """
     base = _auc_draws(cells[reference], draws, seed)
     table = [
-        {"cell": name, **_with_interval(_auc_draws(own, draws, seed) - base), **_counts(own)}
+        {
+            "cell": name,
+            **estimate(_auc_draws(own, draws, seed) - base, "AUC at a fixed strength"),
+            **_counts(own),
+        }
         for name, own in cells.items()
         if name != reference
     ]
@@ -193,11 +199,6 @@ def _auc_draws(predictions: pd.DataFrame, draws: int, seed: int) -> np.ndarray:
         p = own[cross_validation.P_COLUMNS].to_numpy()
         values.append(class_auc(codes(own["label"]), p, stratum, weights).mean(axis=0))
     return np.mean(values, axis=0)
-
-
-def _with_interval(values: np.ndarray) -> dict[str, float]:
-    low, high, _, _ = interval_of(values[None, 1:], "AUC at a fixed strength")
-    return {"value": float(values[0]), "low": float(low[0]), "high": float(high[0])}
 
 
 def _counts(predictions: pd.DataFrame) -> dict[str, int]:

@@ -20,11 +20,11 @@ from cryhear.analysis.primary_auc import (
     in_place,
     pooled_auc,
     repeat_auc,
+    weighted_auc,
 )
 from cryhear.corpus.labels import CLASSES
 from cryhear.errors import EvaluationError
-from cryhear.evaluation.auc import class_auc
-from cryhear.evaluation.validation import strata
+from cryhear.evaluation.bootstrap import percentiles
 from cryhear.models.primary import PRIMARY, Procedure
 
 EFFECTS = (0.0, 0.2, 0.5, 0.8, 1.2)
@@ -243,9 +243,5 @@ def _sampling_interval(
     """Percentiles 2.5 and 97.5 of the estimand over weights (draws, n), predictions fixed."""
     if not len(weights):
         return np.nan, np.nan
-    values = []
-    for fold, own in zip(plan.folds, p, strict=True):
-        stratum = strata(pd.DataFrame({"f": fold, "p": plan.platform}), ["f", "p"])
-        values.append(class_auc(y, own, stratum, weights.T.astype(float)).mean(axis=0))
-    low, high = np.nanpercentile(np.mean(values, axis=0), [2.5, 97.5])
+    low, high = percentiles(weighted_auc(p, y, plan, weights.T.astype(float)))
     return float(low), float(high)

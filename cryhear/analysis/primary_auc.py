@@ -13,8 +13,11 @@ import pandas as pd
 
 from cryhear.corpus import splits
 from cryhear.corpus.labels import CLASSES
+from cryhear.evaluation.auc import class_auc
+from cryhear.evaluation.validation import strata
 from cryhear.models import batched_logistic
-from cryhear.models.primary import PRIMARY, Procedure, Reduction, fit, inner_seed
+from cryhear.models.fitted import Reduction
+from cryhear.models.primary import PRIMARY, Procedure, fit, inner_seed
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,28 @@ def in_place(parts: list[np.ndarray], plan: Plan) -> np.ndarray:
     for (r, _), inner, own in zip(plan.parts, plan.inner, parts, strict=True):
         p[r, inner < 0] = own[0]
     return p
+
+
+def weighted_auc(p: np.ndarray, y: np.ndarray, plan: Plan, weights: np.ndarray) -> np.ndarray:
+    """The estimate with predictions fixed and rows weighted, as a bootstrap does.
+
+    Parameters
+    ----------
+    p : numpy.ndarray, shape (r, n, K)
+        As `out_of_fold` gives it.
+    y : numpy.ndarray, shape (n,)
+    weights : numpy.ndarray, shape (n, d)
+
+    Returns
+    -------
+    numpy.ndarray, shape (d,)
+        Macro AUC over pairs within fold and platform, the mean over repeats.
+    """
+    values = []
+    for fold, own in zip(plan.folds, p, strict=True):
+        stratum = strata(pd.DataFrame({"f": fold, "p": plan.platform}), ["f", "p"])
+        values.append(class_auc(y, own, stratum, weights).mean(axis=0))
+    return np.mean(values, axis=0)
 
 
 def auc_parts(

@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from cryhear.evaluation.auc import Ranked
-from cryhear.models.primary import PRIMARY, Reduction
+from cryhear.models.fitted import Reduction
+from cryhear.models.primary import PRIMARY
 
 REASONS = {"hu": "hungry", "dc": "discomfort", "ch": "discomfort", "ti": "tired",
            "bp": "belly pain", "bu": "burping"}  # fmt: skip

@@ -12,19 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryhear.analysis.primary_auc import Plan
+from cryhear.analysis.primary_auc import Plan, weighted_auc
 from cryhear.analysis.trials import Rows
 from cryhear.audio.perturb import PERTURBATIONS
 from cryhear.corpus.labels import CLASSES
 from cryhear.embedding.tables import StudySet, kind_of, pool
 from cryhear.errors import MissingArtefactError
 from cryhear.evaluation import bootstrap
-from cryhear.evaluation.auc import Ranked, class_auc
+from cryhear.evaluation.auc import Ranked
 from cryhear.evaluation.bootstrap import draw_weights
-from cryhear.evaluation.validation import strata
 from cryhear.models import batched_logistic, primary
-from cryhear.models.fitted import distance
-from cryhear.models.primary import PRIMARY, Reduction
+from cryhear.models.fitted import Reduction, distance
+from cryhear.models.primary import PRIMARY
 
 PLAIN = "as recorded"
 STRANGE = 0.95
@@ -114,7 +113,8 @@ def stability(
             "similarity": _cosine(rows.X, X),
         }
         measured = {k: _mean(v, weights) for k, v in each.items()}
-        measured["auc"] = _auc(p, rows, plan, weights)
+        wide = np.column_stack([np.ones(len(weights)), weights])
+        measured["auc"] = bootstrap.estimate(weighted_auc(p, rows.y, plan, wide), "macro AUC")
         made += [{**_described(name), "measure": k, **v} for k, v in measured.items()]
     counts = {"n": len(rows.X), "infants": rows.recordings["infant"].nunique()}
     return pd.DataFrame(made).assign(**counts)
@@ -321,9 +321,8 @@ def _told_apart(score: pd.Series, cry: pd.DataFrame, draws: int, seed: int) -> d
         draw_weights(np.arange(len(score)), draws, seed + 1), draw_weights(cry["infant"], draws, seed)
     ])  # fmt: skip
     ranked = Ranked(is_other, both)
-    value = ranked.auc(np.ones((len(both), 1)))[0]
-    low, high, _, _ = bootstrap.interval_of(ranked.auc(weights)[None], "distance")
-    return {"value": float(value), "low": float(low[0]), "high": float(high[0])}
+    value = ranked.auc(np.ones((len(both), 1)))
+    return bootstrap.estimate(np.append(value, ranked.auc(weights)), "distance")
 
 
 def _judged(table: pd.DataFrame, score: np.ndarray, p: np.ndarray) -> pd.DataFrame:
@@ -350,17 +349,5 @@ def _cosine(plain: np.ndarray, X: np.ndarray) -> np.ndarray:
 
 
 def _mean(each: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-    drawn = each @ weights / weights.sum(axis=0)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {"value": float(each.mean()), "low": float(low), "high": float(high)}
-
-
-def _auc(p: np.ndarray, rows: Rows, plan: Plan, weights: np.ndarray) -> dict[str, float]:
-    wide = np.column_stack([np.ones(len(weights)), weights])
-    values = []
-    for own, fold in zip(p, plan.folds, strict=True):
-        stratum = strata(pd.DataFrame({"f": fold, "p": plan.platform}), ["f", "p"])
-        values.append(class_auc(rows.y, own, stratum, wide).mean(axis=0))
-    means = np.mean(values, axis=0)
-    low, high, _, _ = bootstrap.interval_of(means[None, 1:], "macro AUC")
-    return {"value": float(means[0]), "low": float(low[0]), "high": float(high[0])}
+    low, high = bootstrap.mean_interval(each, weights)
+    return {"value": float(each.mean()), "low": low, "high": high}

@@ -1,4 +1,4 @@
-"""Intervals by bootstrap over infants, of every metric of every model at once, and curve bands.
+"""Percentile bootstrap over infants, of every metric of every model at once.
 
 All of it resamples the *test* side only: predictions stay as they are, so the spread of training
 is not in it (`STUDY`: such intervals cover less than they say; tables mark them). Infants are
@@ -315,6 +315,31 @@ def interval_of(
     if not whole.all():
         low[~whole], high[~whole] = np.nanquantile(draws[~whole], (tail, 1 - tail), axis=1)
     return low, high, np.nanstd(draws, axis=1, ddof=1), undefined
+
+
+def percentiles(draws: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Percentiles 2.5 and 97.5 of draws, those that are NaN left out: shape (2, ...).
+
+    >>> percentiles(np.append(np.arange(101.0), np.nan)).tolist()
+    [2.5, 97.5]
+    """
+    return np.nanpercentile(draws, (2.5, 97.5), axis=axis)
+
+
+def mean_interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Percentile interval of a mean, (n,), over bootstrap weights of its rows, (n, d).
+
+    Draws that take none of the rows are left out.
+    """
+    totals = weights.sum(axis=0)
+    low, high = percentiles((values @ weights)[totals > 0] / totals[totals > 0])
+    return float(low), float(high)
+
+
+def estimate(values: np.ndarray, what: str) -> dict[str, float]:
+    """`value`, `low` and `high` from what was computed (first) and its draws: see `interval_of`."""
+    low, high, _, _ = interval_of(values[None, 1:], what)
+    return {"value": float(values[0]), "low": float(low[0]), "high": float(high[0])}
 
 
 def _frame(cell: Cell, by: list[str]) -> dict[str, Any]:

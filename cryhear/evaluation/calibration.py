@@ -1,4 +1,4 @@
-"""Reliability tables, and bias-corrected temperature scaling.
+"""Reliability tables (predicted against observed), and bias-corrected temperature scaling.
 
 One temperature keeps the order of the classes and cannot undo the shift of the prior that class
 weights make; with a bias for each class it can (Alexandari, Kundaje and Shrikumar 2020).
@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 
 from cryhear.corpus.labels import CLASSES
 from cryhear.errors import EvaluationError
+from cryhear.evaluation.bootstrap import percentiles
 from cryhear.evaluation.metrics import CALIBRATION_BINS, binned, calibration_pair
 from cryhear.evaluation.validation import row_weights, validate
 from cryhear.models.fitted import PROBABILITY_FLOOR, tempered
@@ -158,5 +159,5 @@ def reliability(
         out=np.full(mass.shape, np.nan),
         where=mass > 0,
     )
-    low, high = np.nanpercentile(share, (2.5, 97.5), axis=1)
+    low, high = percentiles(share)
     return table.assign(low=low, high=high)

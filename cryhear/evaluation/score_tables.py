@@ -149,7 +149,7 @@ def of_knowing_nothing(searches: pd.DataFrame, majority: pd.Series) -> pd.Series
     Parameters
     ----------
     searches : pandas.DataFrame
-        ``scoring`` (of `cryhear.models.search`) and ``unit``.
+        ``scoring`` (of `cryhear.models.classical`) and ``unit``.
     majority : pandas.Series
         Accuracy of always naming the commonest class, by unit (`majority_rates`): where it was scored
         by accuracy.

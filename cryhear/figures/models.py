@@ -81,7 +81,7 @@ def search(table: pd.DataFrame, x_label: str) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        What a search returns (`cryhear.models.search.SearchResult.table`), of one or several models:
+        What a search returns (`cryhear.models.classical.SearchResult.table`), of one or several models:
         ``model``, ``candidate`` (int), ``mean_score``, ``scoring``, optionally ``chosen`` (bool) and
         ``chance`` (score of knowing nothing); rows of further folds of a candidate are the same dot.
     x_label : str

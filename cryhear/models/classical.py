@@ -1,22 +1,26 @@
-"""The classical models of chapter 5: pipelines, their searches, and their soft vote.
+"""Classical models of chapter 5: scikit-learn pipelines, search spaces and randomised searches.
 
-Each model is a scikit-learn pipeline: mean imputation, standardisation, principal components up
-to 95 % of the variance, classifier. A search fits the first three once a fold and shares them over
-the candidates; scores and choice equal those of scikit-learn's ``RandomizedSearchCV`` over the
-whole pipeline. Two presets: ``original`` (the original study's grids, 3 folds over rows, accuracy,
-no class weights) and ``default`` (wider distributions, 3 infant-grouped folds, log loss with every
-class weighing the same, or balanced accuracy for the support vector machine, balanced class
-weights).
+Each model is a pipeline: mean imputation, standardisation, principal components up to 95 % of the
+variance, classifier. A search is scikit-learn's ``RandomizedSearchCV`` over the whole pipeline; its
+``memory`` keeps what comes before the classifier, which is thus fitted once a fold. Two presets:
+``original`` (the original study's grids, 3 folds over rows, accuracy, no class weights) and
+``default`` (wider distributions, 3 infant-grouped folds, log loss with every class weighing the
+same, or balanced accuracy for the support vector machine, balanced class weights).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import loguniform, randint
+from joblib import Memory, parallel_config
+from scipy.stats import loguniform, randint, rankdata
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -25,17 +29,19 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import ParameterGrid, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
+from threadpoolctl import threadpool_limits
 
 from cryhear.errors import ParameterError
-from cryhear.models.estimators import CalibratedSVC, QuantileBins, SoftVoting, fit, inner_folds
-from cryhear.models.search import SearchResult, candidates, fold_scores, join, search_table
+from cryhear.models.estimators import CalibratedSVC, fit, inner_folds, probabilities
 
 Preset = Literal["default", "original"]
 MEMBERS = ("svm_rbf", "logistic_regression", "random_forest", "gradient_boosting")
-"""The models that are searched, and that the soft vote averages."""
-MODELS = (*MEMBERS, "soft_voting")
+"""The models that are searched, and whose mean probability is the soft vote."""
 
 SPACES: dict[str, dict[str, dict[str, Any]]] = {
     "original": {
@@ -118,12 +124,12 @@ def model(
     pca_variance: float | None = 0.95,
     **hyper: Any,
 ) -> Pipeline:
-    """An unfitted pipeline: double, impute, standardise, pca, round, (bins,) classifier.
+    """An unfitted pipeline: double, impute, standardise, pca, round, classifier.
 
     Parameters
     ----------
     name : str
-        One of :data:`MODELS`.
+        One of :data:`MEMBERS`.
     seed : int
         Of the components and of the classifier.
     preset : {'default', 'original'}
@@ -132,26 +138,16 @@ def model(
     pca_variance : float or None
         Share of variance kept, in (0, 1); None leaves the components out.
     **hyper
-        Arguments of the classifier; for ``soft_voting`` a dictionary of them by member.
+        Arguments of the classifier.
     """
-    classifier = _classifier(name, seed, preset, hyper)
     steps = preprocessing(seed, pca_variance).steps
-    if isinstance(classifier, HistGradientBoostingClassifier):
-        steps = [*steps, ("bins", QuantileBins(MAX_BINS))]
-    return Pipeline([*steps, ("classifier", classifier)])
+    return Pipeline([*steps, ("classifier", _classifier(name, seed, preset, hyper))])
 
 
 def _classifier(name: str, seed: int, preset: str, hyper: Mapping[str, Any]) -> Any:
     if preset not in SPACES:
         raise ParameterError(f"preset is {preset!r}; expected one of {', '.join(SPACES)}")
     weight = "balanced" if preset == "default" else None
-    if name == "soft_voting":
-        unknown = sorted(set(hyper) - set(MEMBERS))
-        if unknown:
-            raise ParameterError(
-                f"soft_voting has no member {unknown}; expected {', '.join(MEMBERS)}"
-            )
-        return SoftVoting([(m, _classifier(m, seed, preset, hyper.get(m, {}))) for m in MEMBERS])
     builders: dict[str, Callable[[], Any]] = {
         "svm_rbf": lambda: CalibratedSVC(class_weight=weight, random_state=seed),
         "logistic_regression": lambda: LogisticRegression(
@@ -172,11 +168,32 @@ def _classifier(name: str, seed: int, preset: str, hyper: Mapping[str, Any]) -> 
         ),
     }
     if name not in builders:
-        raise ParameterError(f"model is {name!r}; expected one of {', '.join(MODELS)}")
+        raise ParameterError(f"model is {name!r}; expected one of {', '.join(MEMBERS)}")
     try:
         return builders[name]().set_params(**hyper)
     except ValueError as error:
         raise ParameterError(f"model {name!r}: {error}") from None
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    best_params : dict
+        Arguments of :func:`model`, or fields of ``MLPSettings``.
+    estimator
+        Fitted on all rows given, with `best_params`.
+    table : DataFrame
+        The whole search, one row a candidate and fold: model, preset, scoring, candidate, fold,
+        params (JSON), one ``param_*`` column each, score (greater is better), mean_score, rank
+        (1 is best), chosen.
+    """
+
+    best_params: dict[str, Any]
+    estimator: Any
+    table: pd.DataFrame
 
 
 def search(
@@ -188,14 +205,13 @@ def search(
     seed: int = 0,
     n_iter: int = N_ITER,
     n_jobs: int = 2,
-    found: Mapping[str, SearchResult] | None = None,
 ) -> SearchResult:
     """Randomised search over a model's space, then a fit on all rows.
 
     Parameters
     ----------
     name : str
-        One of :data:`MODELS`. ``soft_voting`` searches each member and averages what was found.
+        One of :data:`MEMBERS`.
     X, y : float [n, d], int [n]
         Training rows and class codes.
     groups : [n], optional
@@ -204,11 +220,7 @@ def search(
         Candidates, capped at the size of a grid (two of the original's hold 4 and 8).
     n_jobs : int
         Threads over candidates and folds.
-    found : mapping, optional
-        For ``soft_voting``: results of members searched before, which are then not searched again.
     """
-    if name == "soft_voting":
-        return _search_members(X, y, groups, preset, seed, n_iter, n_jobs, found or {})
     best, table = choose(name, X, y, groups, preset, seed, n_iter, n_jobs)
     kept_whole = None if preset == "original" else groups
     return SearchResult(best, fit(model(name, seed, preset, **best), X, y, kept_whole), table)
@@ -224,7 +236,7 @@ def choose(
     n_iter: int = N_ITER,
     n_jobs: int = 2,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The search of one of MEMBERS without the last fit: parameters as :func:`search`.
+    """The search without the last fit: parameters as :func:`search`.
 
     Returns
     -------
@@ -238,31 +250,96 @@ def choose(
             "groups is None; preset 'default' expects the infant of every row: pass groups, "
             "or take preset 'original', whose folds are over rows"
         )
-    groups = None if preset == "original" else groups
-    folds = inner_folds(y, groups, FOLDS, seed)
-    drawn = candidates(SPACES[preset][name], n_iter, seed)
-    pipeline, scoring = model(name, seed, preset), SCORING[preset][name]
-    scores = fold_scores(pipeline, drawn, folds, X, y, groups, scoring, n_jobs)
+    whole, space, scoring = model(name, seed, preset), SPACES[preset][name], SCORING[preset][name]
+    if isinstance(whole[-1], CalibratedSVC):
+        whole.set_params(classifier__calibrate=False)  # a score of labels needs the decision alone
+    if isinstance(whole[-1], HistGradientBoostingClassifier):
+        n_jobs = 1  # it spreads over the cores by itself; threads over threads would crowd them
+    if all(isinstance(values, list) for values in space.values()):
+        n_iter = min(n_iter, len(ParameterGrid(space)))
+    folds = inner_folds(y, None if preset == "original" else groups, FOLDS, seed)
+    with TemporaryDirectory() as folder, parallel_config("threading"), threadpool_limits(1, "blas"):
+        # As one step, so that it is kept and looked up once a fit.
+        steps = [("before", whole[:-1]), ("classifier", whole[-1])]
+        found = RandomizedSearchCV(
+            Pipeline(steps, memory=Memory(folder, verbose=0)),
+            {f"classifier__{key}": values for key, values in space.items()},
+            n_iter=n_iter,
+            scoring=SCORERS.get(scoring, scoring),
+            n_jobs=n_jobs,
+            cv=folds,
+            random_state=seed,
+            refit=False,
+            error_score="raise",
+        ).fit(np.asarray(X), np.asarray(y))
+    results = found.cv_results_
+    drawn = [plain(params, "classifier__") for params in results["params"]]
+    scores = np.column_stack([results[f"split{k}_test_score"] for k in range(len(folds))])
     table = search_table(name, preset, scoring, drawn, scores)
     return drawn[int(np.argmax(scores.mean(axis=1)))], table
 
 
-def _search_members(
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    preset: Preset,
-    seed: int,
-    n_iter: int,
-    n_jobs: int,
-    found: Mapping[str, SearchResult],
-) -> SearchResult:
-    results = {
-        m: found[m] if m in found else search(m, X, y, groups, preset, seed, n_iter, n_jobs)
-        for m in MEMBERS
+def balanced_log_loss(estimator: Any, X: np.ndarray, y: np.ndarray) -> float:
+    """Minus the log loss with every class present in `y` weighing the same (greater is better)."""
+    codes = np.arange(int(max(np.max(y), np.max(estimator.classes_))) + 1)
+    p = probabilities(estimator, X, len(codes))
+    return -float(log_loss(y, p, labels=codes, sample_weight=compute_sample_weight("balanced", y)))
+
+
+SCORERS: dict[str, Callable[..., float]] = {"balanced_log_loss": balanced_log_loss}
+"""Scorers beside scikit-learn's own, by name."""
+
+
+def plain(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Drawn parameters as Python's own numbers, without a prefix of their names."""
+    return {
+        key.removeprefix(prefix): value.item() if isinstance(value, np.generic) else value
+        for key, value in params.items()
     }
-    return SearchResult(
-        {m: r.best_params for m, r in results.items()},
-        SoftVoting.of_fitted({m: r.estimator for m, r in results.items()}),
-        join(r.table for r in results.values()),
+
+
+def search_table(
+    name: str, preset: str, scoring: str, drawn: Sequence[Mapping[str, Any]], scores: np.ndarray
+) -> pd.DataFrame:
+    """The tidy table of a search from its scores [candidates, folds]; see :class:`SearchResult`."""
+    n, k = scores.shape
+    frame = pd.DataFrame(
+        {
+            "model": name,
+            "preset": preset,
+            "scoring": scoring,
+            "candidate": np.repeat(np.arange(n), k),
+            "fold": np.tile(np.arange(k), n),
+            "params": np.repeat([json.dumps(c, sort_keys=True) for c in drawn], k),
+            "score": scores.ravel(),
+            "mean_score": np.repeat(scores.mean(axis=1), k),
+        }
     )
+    means = scores.mean(axis=1)
+    frame["rank"] = np.repeat(rankdata(-means, method="min").astype(int), k)
+    frame["chosen"] = frame["candidate"] == int(np.argmax(means))
+    for key in dict.fromkeys(itertools.chain.from_iterable(drawn)):
+        values = [c.get(key) for c in drawn]
+        numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        # Mixed values ("scale" beside 0.01, None beside 10) become text: Parquet takes no mix.
+        frame[f"param_{key}"] = np.repeat(
+            np.array(values if numeric else [str(v) for v in values]), k
+        )
+    return frame
+
+
+def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several searches one after another; a setting that some hold as text is text in all.
+
+    Examples
+    --------
+    >>> depths = [pd.DataFrame({"param_max_depth": values}) for values in (["10", "None"], [3, 5])]
+    >>> join(depths)["param_max_depth"].tolist()
+    ['10', 'None', '3', '5']
+    """
+    table = pd.concat(list(tables), ignore_index=True)
+    for column in table.filter(like="param_"):
+        given = table[column].dropna()
+        if len({isinstance(value, str) for value in given}) > 1:
+            table[column] = given.map(str)
+    return table

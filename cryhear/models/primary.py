@@ -15,7 +15,6 @@ import pandas as pd
 from cryhear.corpus import splits
 from cryhear.corpus.labels import CLASSES
 from cryhear.models import batched_logistic
-from cryhear.models.fitted import Reduction
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,6 @@ class Procedure:
     Cs: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     inner_folds: int = 3
 
-
-__all__ = [
-    "PRIMARY", "Procedure", "Reduction", "choose_C", "fit", "inner_seed", "primary_folds", "refit",
-]  # fmt: skip
 
 PRIMARY = Procedure()
 REFIT = 1e-5

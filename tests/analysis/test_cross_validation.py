@@ -16,6 +16,7 @@ from cryhear.errors import EvaluationError, ParameterError, SplitError
 from cryhear.evaluation.auc import macro_auc
 from cryhear.evaluation.validation import strata
 from cryhear.models import primary
+from cryhear.models.fitted import Reduction
 
 SAME = 2e-3  # probabilities: float32 components and a solver stopped at logits good to 1e-4
 
@@ -24,7 +25,7 @@ def test_reduction_equals_standard_scaler_then_pca():
     rng = np.random.default_rng(0)
     for shape in ((90, 20), (30, 50)):
         X = rng.normal(size=shape) @ rng.normal(size=(shape[1], shape[1])) + 3
-        reduction = primary.Reduction.fit(X, 0.9)
+        reduction = Reduction.fit(X, 0.9)
         reference = make_pipeline(StandardScaler(), PCA(0.9, svd_solver="full"))
         expected = reference.fit_transform(X)
         found = reduction(X)
@@ -37,16 +38,16 @@ def test_reduction_weights_equal_repeated_rows_and_constants_pass():
     rng = np.random.default_rng(1)
     X, weight = rng.normal(size=(40, 6)), rng.integers(0, 3, 40)
     X[:, 2] = 7.0
-    one = primary.Reduction.fit(X, 0.95, weight)
-    two = primary.Reduction.fit(np.repeat(X, weight, axis=0), 0.95)
+    one = Reduction.fit(X, 0.95, weight)
+    two = Reduction.fit(np.repeat(X, weight, axis=0), 0.95)
     np.testing.assert_allclose(np.abs(one(X)), np.abs(two(X)), atol=1e-5)
     with pytest.raises(EvaluationError, match="1 of 240"):
-        primary.Reduction.fit(np.where(np.arange(240).reshape(40, 6) == 5, np.nan, X))
+        Reduction.fit(np.where(np.arange(240).reshape(40, 6) == 5, np.nan, X))
 
 
 def test_choosing_C_equals_a_loop_over_scikit_learn():
     data = study(seed=3)
-    Z, y = primary.Reduction.fit(data.X)(data.X), data.y
+    Z, y = Reduction.fit(data.X)(data.X), data.y
     inner = np.random.default_rng(0).integers(0, 3, len(y))
     share = len(y) / (3 * np.bincount(y))
     losses = []
@@ -179,7 +180,7 @@ def test_unknown_rung():
 
 def test_stopping_the_search_after_a_rise_changes_no_choice(monkeypatch):
     data = study(infants=90, seed=8, identity=0.5, dimension=30)
-    Z = primary.Reduction.fit(data.X)(data.X)
+    Z = Reduction.fit(data.X)(data.X)
     rng = np.random.default_rng(0)
     inner = rng.integers(0, 3, len(data.y))
     Y = np.stack([rng.permutation(data.y) for _ in range(20)])

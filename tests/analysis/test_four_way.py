@@ -178,10 +178,14 @@ def test_lottery_scores_every_split_once():
     assert table["value"].nunique() > 1
 
 
-def test_the_originals_search_of_two_models_can_be_written(tmp_path):
+def test_the_originals_search_of_two_models_votes_and_can_be_written(tmp_path):
     data = study(infants=30)
     fit = four_way.classical_fit(["random_forest", "gradient_boosting"], "original", n_iter=1)
     found = four_way.experiment(lambda representation: data, ["made"], ["file"], fit)
+    rows = found.tables["predictions"].set_index("model")[list(PROBABILITIES)]
+    members = [rows.loc[name] for name in ("random_forest", "gradient_boosting")]
+    vote = rows.loc["soft_voting"]
+    np.testing.assert_allclose(vote, np.mean(members, axis=0), atol=1e-7)  # float32, about 1
     write_table(tmp_path / "search.parquet", found.tables["search"])
     depths = read_table(tmp_path / "search.parquet")["param_max_depth"]
     assert set(depths) <= {"3", "5", "10", "20", "None"}

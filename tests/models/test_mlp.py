@@ -12,10 +12,10 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from cryhear.errors import ParameterError
-from cryhear.models import estimators, mlp
+from cryhear.models import estimators
 
 torch = pytest.importorskip("torch")
-mlp_net = pytest.importorskip("cryhear.models.mlp_net")
+mlp = pytest.importorskip("cryhear.models.mlp")
 
 FOUND = 0.9
 """Macro AUC to be reached on a shift of 3 SD between infants; chance is 0.5."""
@@ -94,7 +94,7 @@ def test_probabilities_sum_to_one_and_classes_keep_their_codes() -> None:
 
 @pytest.mark.parametrize(("n", "size"), [(33, 32), (65, 32), (3, 2), (64, 32), (31, 32), (1, 4)])
 def test_no_batch_of_one(n: int, size: int) -> None:
-    pieces = mlp_net.batches(torch.arange(n), size)
+    pieces = mlp.batches(torch.arange(n), size)
     assert torch.equal(torch.cat(pieces), torch.arange(n))
     assert n == 1 or min(len(p) for p in pieces) > 1
     assert max(len(p) for p in pieces) <= size + 1
@@ -137,7 +137,7 @@ def test_early_stopping_never_sees_a_training_infant(monkeypatch: pytest.MonkeyP
         kept.update(rows=rows[0], valid=valid[0])
         raise InterruptedError
 
-    monkeypatch.setattr(mlp_net, "train", spy)
+    monkeypatch.setattr(mlp, "train", spy)
     X, y, infants = planted(1.0, seed=1, n_infants=30)
     X[:, 0] = infants  # standardised and without PCA it still tells infants apart
     with pytest.raises(InterruptedError):
@@ -203,13 +203,13 @@ def test_search_draws_the_original_space(preset: str, monkeypatch: pytest.Monkey
 def test_the_preset_original_trains_as_the_original_did(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(mlp.SPACE, "hidden", [(8,)])
     X, y, infants = planted(0.5, seed=1, n_infants=30)
-    trained, train = [], mlp_net.train
+    trained, train = [], mlp.train
 
     def spy(settings, *rest):
         trained.append(settings)
         return train(settings, *rest)
 
-    monkeypatch.setattr(mlp_net, "train", spy)
+    monkeypatch.setattr(mlp, "train", spy)
     found = mlp.search_mlp(X, y, infants, preset="original", trials=2, epochs=3, seed=1)
     fitted = found.estimator
     assert "pca" not in fitted.preprocess_.named_steps
@@ -241,6 +241,9 @@ def test_errors_say_what_to_do() -> None:
         mlp.make_mlp(SMALL).fit(X[y < 2], y[y < 2], validation=(X, y))
 
 
-def test_module_is_light() -> None:
-    code = "import sys, cryhear.models.mlp; assert not {'torch', 'skorch'} & set(sys.modules)"
+def test_analyses_load_torch_only_where_a_network_is_trained() -> None:
+    code = (
+        "import sys; from cryhear.analysis import four_way, original_folds, trials; "
+        "assert not {'torch', 'skorch'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
