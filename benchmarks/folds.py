@@ -47,7 +47,7 @@ def plain_folds(
             chosen = plain.search(
                 name, wide, y, groups, task.seed, original_folds.CANDIDATES, n_jobs
             )
-            last = classical.model(name, task.seed).set_params(**chosen.best_params_)
+            last = plain.pipeline(name, task.seed).set_params(**chosen.best_params_)
             # The last fit takes the rows as they come, float32, up to the classifier: as ours does.
             before, classifier = last[:-1].fit(X), last[-1]
             estimators.fit(classifier, before.transform(X), y, groups)

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import RandomizedSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -26,6 +26,11 @@ AUC = 5e-3
 """Largest difference of an AUC that such probabilities make: a few of some thousand pairs."""
 
 
+def pipeline(name: str, seed: int) -> Pipeline:
+    """Impute, standardise, components, classifier: scikit-learn's own steps and no other."""
+    return Pipeline([step for step in classical.model(name, seed).steps if step[0] != "bins"])
+
+
 def search(
     name: str, X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, n_iter: int, n_jobs: int
 ) -> RandomizedSearchCV:
@@ -38,7 +43,7 @@ def search(
     seed, n_iter, n_jobs : int
         Of the candidates; how many; processes.
     """
-    whole, scoring = classical.model(name, seed), classical.SCORING["default"][name]
+    whole, scoring = pipeline(name, seed), classical.SCORING["default"][name]
     if name == "svm_rbf":
         whole.set_params(classifier__calibrate=False)  # judged by the machine's own vote, in both
     return RandomizedSearchCV(

@@ -1,8 +1,8 @@
 """Chapter 5's searches beside the same ``RandomizedSearchCV`` without a memory.
 
 The same pipeline (impute, standardise, components, classifier), candidates, inner folds, scores and
-cores; what differs is that ours keeps what comes before the classifier, and so fits it once a fold, and
-works in threads.
+cores; what differs is that ours keeps what comes before the classifier, the bins of gradient boosting
+too, so that it is fitted once a fold, and works in threads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def theirs(name: str, rows: made.Rows, n_iter: int, n_jobs: int) -> tuple[Any, n
     """The same by scikit-learn, with the last fit of the chosen one."""
     X, groups = rows.X.astype(np.float64), rows.recordings["infant"].to_numpy()
     found = plain.search(name, X, rows.y, groups, SEED, n_iter, n_jobs)
-    last = classical.model(name, SEED).set_params(**found.best_params_)
+    last = plain.pipeline(name, SEED).set_params(**found.best_params_)
     estimators.fit(last, X, rows.y, groups)
     scores = [found.cv_results_[f"split{k}_test_score"] for k in range(found.n_splits_)]
     return plain.best_of(found), np.transpose(scores)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -37,7 +38,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
 from cryhear.errors import ParameterError
-from cryhear.models.estimators import CalibratedSVC, fit, inner_folds, probabilities
+from cryhear.models.estimators import CalibratedSVC, QuantileBins, fit, inner_folds, probabilities
 
 Preset = Literal["default", "original"]
 MEMBERS = ("svm_rbf", "logistic_regression", "random_forest", "gradient_boosting")
@@ -124,7 +125,7 @@ def model(
     pca_variance: float | None = 0.95,
     **hyper: Any,
 ) -> Pipeline:
-    """An unfitted pipeline: double, impute, standardise, pca, round, classifier.
+    """An unfitted pipeline: double, impute, standardise, pca, round, (bins,) classifier.
 
     Parameters
     ----------
@@ -140,8 +141,11 @@ def model(
     **hyper
         Arguments of the classifier.
     """
+    classifier = _classifier(name, seed, preset, hyper)
     steps = preprocessing(seed, pca_variance).steps
-    return Pipeline([*steps, ("classifier", _classifier(name, seed, preset, hyper))])
+    if isinstance(classifier, HistGradientBoostingClassifier):
+        steps = [*steps, ("bins", QuantileBins(MAX_BINS))]
+    return Pipeline([*steps, ("classifier", classifier)])
 
 
 def _classifier(name: str, seed: int, preset: str, hyper: Mapping[str, Any]) -> Any:
@@ -258,7 +262,14 @@ def choose(
     if all(isinstance(values, list) for values in space.values()):
         n_iter = min(n_iter, len(ParameterGrid(space)))
     folds = inner_folds(y, None if preset == "original" else groups, FOLDS, seed)
-    with TemporaryDirectory() as folder, parallel_config("threading"), threadpool_limits(1, "blas"):
+    with (
+        TemporaryDirectory() as folder,
+        parallel_config("threading"),
+        threadpool_limits(1, "blas"),
+        warnings.catch_warnings(),
+    ):
+        # On a busy machine joblib says how long it took; there is nothing to be done about it.
+        warnings.filterwarnings("ignore", "Persisting input arguments")
         # As one step, so that it is kept and looked up once a fit.
         steps = [("before", whole[:-1]), ("classifier", whole[-1])]
         found = RandomizedSearchCV(

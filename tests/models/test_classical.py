@@ -12,6 +12,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from cryhear.analysis import four_way
@@ -154,6 +155,19 @@ def test_missing_values_are_imputed_and_unseen_classes_get_zero() -> None:
     assert np.isfinite(p).all()
     assert (p[:, 1] == 0).all()
     np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=EQUAL)
+
+
+@pytest.mark.parametrize("rows", [24, 270])
+def test_boosting_on_bins_is_scikit_learns_own(rows: int) -> None:
+    X, y, _ = planted(0.5, seed=1)
+    X, y = X[:rows].astype(np.float64), y[:rows]
+    X[1::9] = X[0::9][: len(X[1::9])]  # rows that stand twice, as unaltered copies do
+    X_new = planted(0.5, seed=2)[0].astype(np.float64)
+    pipeline = classical.model("gradient_boosting", seed=3, max_iter=20, min_samples_leaf=5)
+    theirs = clone(Pipeline([s for s in pipeline.steps if s[0] != "bins"])).fit(X, y)
+    mine = pipeline.fit(X, y)
+    assert set(np.unique(mine[:-1].transform(X))) <= set(range(classical.MAX_BINS))
+    np.testing.assert_allclose(mine.predict_proba(X_new), theirs.predict_proba(X_new), atol=EQUAL)
 
 
 # The support vector machine.
