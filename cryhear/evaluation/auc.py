@@ -1,4 +1,8 @@
-"""Ranking metrics: AUC and average precision, weighted and within strata."""
+"""ROC AUC and average precision, weighted and within strata.
+
+`Ranked` sorts once for any number of weightings; what that saves over scikit-learn's functions is in
+`metrics`.
+"""
 
 from __future__ import annotations
 
@@ -66,24 +70,6 @@ def macro_auc(y: np.ndarray, p: np.ndarray, pairs_within: np.ndarray | None = No
     return float(class_auc(y, p, pairs_within).mean())
 
 
-def average_precision(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Average precision of each class against the rest, shape (3,).
-
-    The sum over thresholds of (recall gained) x precision, over all rows together; chance is the
-    class's share. Raises EvaluationError for a class without recordings.
-    """
-    y, p = codes(y), np.asarray(p, dtype=float)
-    check_scores(y, p)
-    each = np.ones((len(y), 1))
-    values = np.concatenate([Ranked(y == k, p[:, k]).average_precision(each) for k in range(_K)])
-    if np.isnan(values).any():
-        raise EvaluationError(
-            f"labels hold only {sorted(set(y.tolist()))} of the codes 0 to {_K - 1}; expected "
-            "every class for an average precision. Score more recordings together."
-        )
-    return values
-
-
 class Ranked:
     """Positives and negatives of one class sorted by (stratum, score), for weighted ranking."""
 
@@ -121,7 +107,10 @@ class Ranked:
         return ratio(np.einsum("id,id->d", mine, wins - first), pairs, np.nan)
 
     def average_precision(self, weights: np.ndarray) -> np.ndarray:
-        """Weighted average precision over all strata together, (n, d) -> (d,)."""
+        """Weighted average precision over all strata together, (n, d) -> (d,); NaN without a positive.
+
+        The sum over thresholds of (recall gained) x precision; chance is the class's share.
+        """
         mine, others = weights[self.positive], self._others(weights)
         cumulated = _cumulated(mine)
         true = cumulated[-1] - cumulated[self.tied]

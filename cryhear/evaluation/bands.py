@@ -1,4 +1,4 @@
-"""Tables behind figures: ROC and precision-recall bands over infants, confusion matrices."""
+"""ROC and precision-recall curves with bootstrap bands over infants, and confusion matrices."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def cross_calibrate(y: np.ndarray, p: np.ndarray, fold: np.ndarray) -> np.ndarra
 def reliability(
     y: np.ndarray, p: np.ndarray, label: str | None = None, weights: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Predicted against observed, in the bins of `ece`.
+    """Predicted against observed, in the bins of the expected calibration error.
 
     Parameters
     ----------

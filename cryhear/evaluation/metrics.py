@@ -1,16 +1,18 @@
-"""Metrics of class probabilities: one function a metric, and all of them at once.
+"""Metrics of class probabilities, all of them at once and under any number of weightings.
 
 Classes are always in the order of CLASSES. `y` holds codes 0, 1, 2 (or their names), `p` one row
 of probabilities a recording. A `Scorer` takes weights of shape (n, d) and gives one value a column,
 so that a bootstrap is a matrix of integer weights (a weight of k is a row k times over) without a
-loop.
+loop: every metric of 2,000 draws took 1/1,497 of the time of a loop over scikit-learn's metrics with
+sample weights (``python -m benchmarks.inference``; results under ``benchmarks/results``).
 
 Ties: a recording is taken for the class of its highest probability, the lowest code among equals.
 Equal scores of a positive and a negative count half in an AUC, and enter an average precision at
-the same threshold.
+the same threshold. The expected calibration error is the mean over recordings of ``|mean predicted -
+share observed|`` of their bin; bins are cut at the deciles of the predictions, equal ones share a bin.
 
 What cannot be scored raises EvaluationError; of a Scorer's weights, a column that leaves a
-metric undefined (a class drawn out of the sample) is NaN for that metric, for `intervals` to
+metric undefined (a class drawn out of the sample) is NaN for that metric, for `bootstrap` to
 count. Sources: Hand and Till (2001) and Fawcett (2006) for AUC, Brier (1950), Naeini et al. (2015)
 for the calibration error, scikit-learn's definitions for the rest.
 """
@@ -104,42 +106,14 @@ def log_loss(y: np.ndarray, p: np.ndarray) -> float:
     return float(_log_losses(y, p).mean())
 
 
-def log_loss_prior(y: np.ndarray) -> float:
-    """Log loss, nats, of giving every recording the class shares of y.
-
-    Examples
-    --------
-    >>> round(log_loss_prior([0, 1, 1, 1]), 3)
-    0.562
-    """
-    y = codes(y)
-    shares = np.bincount(y, minlength=_K) / len(y)
-    return float(-shares @ np.log(np.maximum(shares, PROBABILITY_FLOOR)))
-
-
-def brier(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean squared distance from the true class's indicator, summed over classes: 0 to 2."""
-    y, p = validate(y, p)
-    return float(((p - np.eye(_K)[y]) ** 2).sum(1).mean())
-
-
-def ece(y: np.ndarray, p: np.ndarray, label: str | None = None) -> float:
-    """Expected calibration error in 10 bins of equal mass, 0 to 1.
-
-    The mean over recordings of ``|mean predicted - share observed|`` of their bin: of the predicted
-    class and whether it is right, or, with `label`, of that class's probability and whether it is
-    the class. Bins are cut at the deciles of the predictions; equal ones share a bin.
-    """
-    y, p = validate(y, p)
-    predicted, observed = calibration_pair(y, p, label)
-    gaps = binned(predicted).T @ (predicted - observed)
-    return float(np.abs(gaps).sum() / len(y))
-
-
 def calibration_pair(
     y: np.ndarray, p: np.ndarray, label: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What was predicted and whether it came true: both float64, shape (n,); see `ece`."""
+    """What was predicted and whether it came true: both float64, shape (n,).
+
+    The probability of the predicted class and whether it is right; with `label`, of that class and
+    whether it is the class.
+    """
     if label is None:
         return p.max(1), (p.argmax(1) == y).astype(float)
     if label not in CLASSES:

@@ -1,4 +1,4 @@
-"""Scores as chapters show them: with intervals, beside the baselines, and as numbers of the ledger.
+"""Score tables: every metric with its interval, beside the baselines, and as numbers of the ledger.
 
 Every table of scores in the book is made here, so that none shows accuracy without the majority
 rate, a score without its interval, or a study of HeAR without saying whether HeAR was run.

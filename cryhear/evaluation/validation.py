@@ -1,4 +1,4 @@
-"""Labels, probabilities and weights as metrics take them: checked before anything is scored."""
+"""Validate labels, probabilities, weights and strata before metrics are computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be said without listening: the four rows that stand in every table of scores.
+"""Baselines that use no sound: majority, stratified draw, metadata regression, app-instance lookup.
 
 Each is a function of two recordings tables, ``(train, test, seed) -> probabilities [n, 3]``, listed
 in :data:`BASELINES`. A table has one row a recording, the class code in column ``y`` and the

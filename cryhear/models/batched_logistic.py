@@ -1,4 +1,4 @@
-"""Many L2 multinomial logistic regressions on the same rows, fitted at once.
+"""Batched L2 multinomial logistic regression: many label vectors, weights or C on the same rows.
 
 A permutation null or a search over C fits thousands of models that share their features and differ
 in labels, weights or C only. Fitted together, each step is two matrix products for all of them.
@@ -10,6 +10,10 @@ Its minimum has coefficients that sum to zero over the classes, so the solver wo
 orthonormal basis of that subspace (K - 1 columns instead of K; the penalty is unchanged) and takes
 L-BFGS steps (Nocedal and Wright 2006, algorithm 7.4) from a diagonal of Böhning's (1992) curvature
 at equal probabilities, which is nearly exact for principal components.
+
+Against a loop that clones and fits scikit-learn's, a permutation of the primary procedure took 1/267
+of the time, a refitted bootstrap draw 1/17 and the leakage ladder 1/8 (``python -m
+benchmarks.inference``, ``python -m benchmarks.folds``; results under ``benchmarks/results``).
 """
 
 from __future__ import annotations
