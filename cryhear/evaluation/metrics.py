@@ -24,7 +24,7 @@ import numpy as np
 from cryhear.corpus.labels import CLASSES
 from cryhear.errors import EvaluationError
 from cryhear.evaluation.auc import Ranked, ratio
-from cryhear.evaluation.validation import checked_priors, codes, stratum_codes, validate
+from cryhear.evaluation.validation import checked_priors, stratum_codes, validate
 
 PROBABILITY_FLOOR = float(np.finfo(float).eps)
 """Probabilities are raised to this in a log loss, as scikit-learn does: a zero costs 36 nats."""
