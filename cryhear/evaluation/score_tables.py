@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cryhear.corpus.labels import display_name
 from cryhear.embedding.catalogue import NOT_RUN
 from cryhear.errors import EvaluationError
 from cryhear.evaluation.bootstrap import (
@@ -314,8 +315,6 @@ def _gain(
 
 def shown(name: str) -> str:
     """A model's or representation's name as it is written in figures."""
-    from cryhear.corpus.labels import display_name
-
     return display_name(name)
 
 

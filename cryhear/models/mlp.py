@@ -47,7 +47,7 @@ from cryhear.models.classical import (
 from cryhear.models.estimators import inner_folds
 from cryhear.params import Section, check
 
-Rows = tuple[np.ndarray, np.ndarray]
+XY = tuple[np.ndarray, np.ndarray]
 SPACE: dict[str, list[Any]] = {
     "hidden": [(512, 256), (512, 256, 128), (1024, 512, 256)],
     "lr": [1e-3, 3e-4, 1e-4],
@@ -214,7 +214,7 @@ class Curves(Callback):
         net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
 
 
-def train(settings: MLPSettings, seed: int, rows: Rows, valid: Rows, n_classes: int) -> MixupNet:
+def train(settings: MLPSettings, seed: int, rows: XY, valid: XY, n_classes: int) -> MixupNet:
     """Train on rows (float32 [n, d], int64 [n]); stop early on `valid`, best weights restored.
 
     Deterministic for a seed, a machine and a number of threads; leaves every global generator and
@@ -303,7 +303,7 @@ class MLP(ClassifierMixin, BaseEstimator):
         X: np.ndarray,
         y: np.ndarray,
         groups: np.ndarray | None = None,
-        validation: Rows | None = None,
+        validation: XY | None = None,
     ) -> MLP:
         """Train on rows [n, d] and codes [n].
 
@@ -344,12 +344,12 @@ class _Prepared:
 
     preprocess: Pipeline
     classes: np.ndarray
-    train: Rows
-    valid: Rows
+    train: XY
+    valid: XY
 
 
 def _prepare(
-    settings: MLPSettings, seed: int, X: Any, y: Any, groups: Any, validation: Rows | None
+    settings: MLPSettings, seed: int, X: Any, y: Any, groups: Any, validation: XY | None
 ) -> _Prepared:
     """Set validation rows apart, fit the preprocessing on the others, transform and encode both."""
     X, y = np.asarray(X), np.asarray(y)
@@ -407,7 +407,7 @@ def search_mlp(
     X: np.ndarray,
     y: np.ndarray,
     groups: np.ndarray | None = None,
-    validation: Rows | None = None,
+    validation: XY | None = None,
     preset: Preset = "default",
     seed: int = 0,
     trials: int = 10,
