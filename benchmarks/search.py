@@ -2,7 +2,7 @@
 
 The same pipeline (impute, standardise, components, classifier), candidates, inner folds, scores and
 cores; what differs is that ours keeps what comes before the classifier, the bins of gradient boosting
-too, so that it is fitted once a fold, and works in threads.
+too, so that it is fitted once a fold.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ def search(
     n_iter : int
         Candidates, capped at the size of a grid (two of the original's hold 4 and 8).
     n_jobs : int
-        Threads over candidates and folds.
+        Processes over candidates and folds.
     """
     best, table = choose(name, X, y, groups, preset, seed, n_iter, n_jobs)
     kept_whole = None if preset == "original" else groups
@@ -258,13 +258,13 @@ def choose(
     if isinstance(whole[-1], CalibratedSVC):
         whole.set_params(classifier__calibrate=False)  # a score of labels needs the decision alone
     if isinstance(whole[-1], HistGradientBoostingClassifier):
-        n_jobs = 1  # it spreads over the cores by itself; threads over threads would crowd them
+        n_jobs = 1  # it spreads over the cores by itself; processes of threads would crowd them
     if all(isinstance(values, list) for values in space.values()):
         n_iter = min(n_iter, len(ParameterGrid(space)))
     folds = inner_folds(y, None if preset == "original" else groups, FOLDS, seed)
     with (
         TemporaryDirectory() as folder,
-        parallel_config("threading"),
+        parallel_config("loky", inner_max_num_threads=1),
         threadpool_limits(1, "blas"),
         warnings.catch_warnings(),
     ):

@@ -325,7 +325,7 @@ def test_search_table_is_tidy_and_survives_parquet(tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("small_forests")
-def test_search_is_deterministic_with_any_number_of_threads() -> None:
+def test_search_is_deterministic_with_any_number_of_processes() -> None:
     X, y, infants = planted(1.0, seed=1, n_infants=24)
     one, two = (
         classical.search("random_forest", X, y, infants, n_iter=2, seed=1, n_jobs=n) for n in (1, 2)
