@@ -369,10 +369,20 @@ def test_braces_below_the_project_are_named(project: Path, monkeypatch) -> None:
         odd.unlink()
 
 
+ENDS = ("SIGTERM", "SIGHUP", "SIGINT", "pipe")
+
+
+def _is_kernel(process: psutil.Process) -> bool:
+    try:
+        return "ipykernel" in " ".join(process.cmdline())
+    except psutil.Error:  # it ended while it was looked at
+        return False
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGINT", "pipe"])
+@pytest.mark.parametrize("how", ENDS)
 def test_whatever_ends_a_study_ends_all_of_it_and_it_goes_on(how: str, project: Path) -> None:
-    seed = f"seed={100 + len(how)}"
+    seed = f"seed={100 + ENDS.index(how)}"  # of its own, so that there is something to do
     started = subprocess.Popen(
         [sys.executable, "-c", RUN.format(more=f", '--set', '{seed}', '--cores', '1'")],
         cwd=project, env=toy.environment(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -384,12 +394,15 @@ def test_whatever_ends_a_study_ends_all_of_it_and_it_goes_on(how: str, project: 
     deadline = time.monotonic() + 300
     while how != "pipe" and time.monotonic() < deadline:
         below = psutil.Process(started.pid).children(recursive=True)
-        if any("ipykernel" in " ".join(process.cmdline()) for process in below):
+        if any(map(_is_kernel, below)):
             break
         time.sleep(0.1)
     if how != "pipe":
         started.send_signal(signal.Signals[how])
-    code = started.wait(timeout=300)
+    try:
+        code = started.wait(timeout=300)
+    finally:
+        started.kill()  # no test after this one finds its lock held
     assert code == 128 + (signal.SIGPIPE if how == "pipe" else signal.Signals[how])
     assert not psutil.wait_procs(below, timeout=10)[1]
     assert b"Traceback" not in started.stderr.read()
