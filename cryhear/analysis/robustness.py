@@ -181,7 +181,8 @@ def references(rows: Rows, seed: int) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``what``, ``value`` (mean cosine of standardised embeddings), ``n``.
+        ``what``, ``value`` (mean cosine of standardised embeddings), ``n``; no row for what no
+        recording has, such as another of its infant.
     """
     infant = rows.recordings["infant"].to_numpy()
     rng, at = np.random.default_rng(seed), np.arange(len(infant))
@@ -191,9 +192,10 @@ def references(rows: Rows, seed: int) -> pd.DataFrame:
         mine = at[(infant == infant[i]) & (at != i)]
         if len(mine):
             same.append(Z[i] @ Z[rng.choice(mine)])
-        other.append(Z[i] @ Z[rng.choice(at[infant != infant[i]])])
-    table = [("another recording of the infant", np.mean(same), len(same)),
-             ("a recording of another infant", np.mean(other), len(other))]  # fmt: skip
+        if len(others := at[infant != infant[i]]):
+            other.append(Z[i] @ Z[rng.choice(others)])
+    found = {"another recording of the infant": same, "a recording of another infant": other}
+    table = [(what, np.mean(values), len(values)) for what, values in found.items() if values]
     return pd.DataFrame(table, columns=["what", "value", "n"])
 
 

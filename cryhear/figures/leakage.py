@@ -54,6 +54,8 @@ def ladder(table: pd.DataFrame) -> Figure:
         shift = (place - (len(kinds) - 1) / 2) * 0.09
         at = [rungs.index(rung) + shift for rung in rows["rung"]]
         look = {**marks(style), "linewidth": 1.1, "elinewidth": 1.6, "capsize": 2}
+        if "C = " in str(label):  # a fixed strength beside the protocol's, in the same colour
+            look["markerfacecolor"] = "white"
         axes.errorbar(at, rows["value"], yerr=errors(rows), label=label, **look)
     chance_line(axes, 0.5)
     axes.set_xticks(range(len(rungs)), [RUNGS[rung] for rung in rungs])

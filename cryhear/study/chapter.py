@@ -15,13 +15,13 @@ import os
 import re
 import time
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryhear import params
-from cryhear.errors import MissingArtefactError, NotAskedError, ParameterError
+from cryhear.errors import LedgerError, MissingArtefactError, NotAskedError, ParameterError
 from cryhear.files import atomic, read_json, read_table, sha256_of, write_json, write_table
 from cryhear.study.ledger import Ledger
 
@@ -310,6 +310,7 @@ class Run:
 
         from cryhear.figures.style import RC, blank
 
+        self._free(name, self.ledger.tables, "table")
         if figure is None:
             figure, alt = blank(NOT_DRAWN), NOT_DRAWN
         suffix = "png" if dense else "svg"
@@ -333,6 +334,7 @@ class Run:
 
     def table(self, name: str, table: pd.DataFrame, caption: str) -> Any:
         """Record a table with its caption, offer it as CSV, and return it styled for the page."""
+        self._free(name, self.ledger.figures, "figure")
         self._csv(name, table)
         self.ledger.tables[name] = {
             "file": f"tables/{name}.csv",
@@ -354,6 +356,14 @@ class Run:
         self.ledger.inputs.update(self.derived.read_hashes())
         write_json(self.folder / "timings.json", {"seconds": time.perf_counter() - self._started})
         self.ledger.write(self.folder / "ledger.json")
+
+    def _free(self, name: str, taken: Mapping[str, Any], kind: str) -> None:
+        # Both are offered as tables/<name>.csv: the second would stand behind the first.
+        if name in taken:
+            raise LedgerError(
+                f"chapter {self.chapter} records {name!r} as a {kind} and once more; expected a name for "
+                "each, since the table of either is a file of that name. Rename one of them."
+            )
 
     def _csv(self, name: str, table: pd.DataFrame) -> None:
         with atomic(self.folder / "tables" / f"{name}.csv") as temporary:

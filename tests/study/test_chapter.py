@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import cryhear
-from cryhear.errors import MissingArtefactError, ParameterError
+from cryhear.errors import LedgerError, MissingArtefactError, ParameterError
 from cryhear.files import read_json, write_json
 from cryhear.study.chapter import CHAPTERS, Run
 from cryhear.study.numrole import show
@@ -108,6 +108,17 @@ def test_what_a_chapter_records_can_be_read_back(run_folder):
     assert "01_audit/rows.parquet" in later.ledger.inputs
     with pytest.raises(MissingArtefactError, match="chapter 01_audit writes it"):
         later.read("01_audit", "nothing")
+
+
+def test_a_figure_and_a_table_of_one_name_are_refused(run_folder):
+    run = opened(run_folder)
+    table = pd.DataFrame({"x": [1.0]})
+    run.figure("ladder", None, "A line. No spread.", "Rises.", table)
+    with pytest.raises(LedgerError, match="records 'ladder' as a figure and once more"):
+        run.table("ladder", table, "Rows")
+    run.table("rows", table, "Rows")
+    with pytest.raises(LedgerError, match="records 'rows' as a table and once more"):
+        run.figure("rows", None, "A line. No spread.", "Rises.", table)
 
 
 def test_a_table_is_written_for_people_on_the_page_and_for_programs_in_the_file(run_folder):
