@@ -42,7 +42,9 @@ _OPTIONS = {
 _STARTS = [
     re.compile(pattern, re.DOTALL)
     for pattern in (
-        rb"(?:RIFF|RF64|BW64)....WAVE", rb"fLaC\0\0\0\x22", rb"OggS\0\x02\0{8}....\0{4}",
+        # One each: a pattern that begins with a choice is searched for a tenth as fast.
+        rb"RIFF....WAVE", rb"RF64....WAVE", rb"BW64....WAVE",
+        rb"fLaC\0\0\0\x22", rb"OggS\0\x02\0{8}....\0{4}",
         rb"#!AMR(?:-WB)?\n", rb"caff\0\x01..desc\0{7}\x20", rb"FORM....AIF[FC]",
         rb"\.snd\0\0......\0\0\0[\x01-\x1b]\0", rb"\0\0\0[\x08-\x60]ftyp[ -~]{4}",
         rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa",

@@ -372,6 +372,12 @@ def test_braces_below_the_project_are_named(project: Path, monkeypatch) -> None:
 ENDS = ("SIGTERM", "SIGHUP", "SIGINT", "pipe")
 
 
+def _heed_every_signal() -> None:
+    # Under nohup, or in a shell's background, the tests inherit signals that are ignored.
+    for name in ENDS[:3]:
+        signal.signal(signal.Signals[name], signal.SIG_DFL)
+
+
 def _is_kernel(process: psutil.Process) -> bool:
     try:
         return "ipykernel" in " ".join(process.cmdline())
@@ -386,7 +392,7 @@ def test_whatever_ends_a_study_ends_all_of_it_and_it_goes_on(how: str, project: 
     started = subprocess.Popen(
         [sys.executable, "-c", RUN.format(more=f", '--set', '{seed}', '--cores', '1'")],
         cwd=project, env=toy.environment(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True, restore_signals=True,
+        start_new_session=True, preexec_fn=_heed_every_signal,
     )  # fmt: skip
     if how == "pipe":
         started.stdout.close()
