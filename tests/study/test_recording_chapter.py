@@ -26,8 +26,9 @@ parts:
       - file: figure_index
 """
 MAKE = """
-from cryhear import book, execute, params
+from cryhear import params
 from cryhear.files import write_json
+from cryhear.study import book, execute
 study = params.load("params/toy.yaml", {{"recording.recording": {path!r}}})
 write_json(study.folder / "params.json", study.model_dump(mode="json", exclude_unset=True))
 execute.run_chapter(study.folder / "params.json", "12_recording")
