@@ -186,6 +186,10 @@ def environment() -> dict[str, str]:
     }
     if not os.access(os.path.expanduser("~"), os.W_OK):
         own["NUMBA_CACHE_DIR"] = home / "numba"
+        if not os.environ.get(
+            "XDG_CACHE_HOME"
+        ):  # Snakemake makes a folder there, and stops where it cannot
+            own["XDG_CACHE_HOME"] = home / "cache"
     return {
         **kept,
         **dict.fromkeys(THREADS, "1"),

@@ -369,6 +369,20 @@ def test_braces_below_the_project_are_named(project: Path, monkeypatch) -> None:
         odd.unlink()
 
 
+@pytest.mark.parametrize("named", ["", "/somewhere/cache"])
+def test_where_home_cannot_be_written_caches_lie_beside_the_runs(named, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", named)
+    assert (
+        study.environment().get("XDG_CACHE_HOME", "") == named
+    )  # the user's own, as long as it serves
+    monkeypatch.setattr(study.os, "access", lambda *_: False)
+    found = study.environment()
+    engines = str(tmp_path / "results" / ".engines")
+    assert found["NUMBA_CACHE_DIR"].startswith(engines)
+    assert found["XDG_CACHE_HOME"] == (named or f"{engines}/cache")
+
+
 ENDS = ("SIGTERM", "SIGHUP", "SIGINT", "pipe")
 
 
