@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -43,7 +44,15 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         embedding.load("yamnett")
 
 
+def needs(*packages: str) -> None:
+    """Skip where a package is absent: what is said of its weights is said after what is said of it."""
+    for package in packages:
+        if find_spec(package) is None:  # not imported, which would take seconds
+            pytest.skip(f"{package} is not installed")
+
+
 def test_availability_names_every_representation(monkeypatch, tmp_path):
+    needs("tensorflow")
     monkeypatch.setenv("HEAR_MODEL_DIR", str(tmp_path))
     found = embedding.availability()
     assert tuple(found) == embedding.REPRESENTATIONS
@@ -109,6 +118,7 @@ def test_loud_clips_are_scaled_to_full_scale_and_others_kept():
 @pytest.mark.parametrize("name", ["hear", "hear-pytorch"])
 def test_without_access_the_steps_are_said_in_seconds(monkeypatch, tmp_path, name):
     hub = pytest.importorskip("huggingface_hub")
+    needs("tensorflow" if name == "hear" else "transformers")
     secret = "hf_" + "x" * 34
 
     def refuse(*_args, **_options):
@@ -150,6 +160,7 @@ def test_only_the_encoder_is_downloaded(monkeypatch, tmp_path):
 
 
 def test_a_folder_without_the_weights_is_refused(tmp_path):
+    needs("tensorflow", "transformers")
     with pytest.raises(RepresentationError, match=r"lacks saved_model\.pb"):
         embedding.load("hear", path=tmp_path)
     with pytest.raises(RepresentationError, match=r"lacks config\.json"):
