@@ -87,7 +87,7 @@ def test_a_missing_file_names_those_that_are_there(root, monkeypatch):
 
 def test_every_parameter_file_of_the_project_is_valid(root):
     files = sorted((root / "params").glob("*.yaml"))
-    studies = [path for path in files if path.name != "protocol.yaml"]
+    studies = [path for path in files if not path.name.startswith("protocol")]
     assert {path.stem for path in studies} >= {
         "default", "published", "smoke", "synthetic", "original", "hear"
     }  # fmt: skip
@@ -117,6 +117,21 @@ def test_the_frozen_protocol_is_what_its_page_the_code_and_the_published_study_s
     assert PRIMARY.explained == frozen["procedure"]["pca_variance"]
     settings = params.Preprocess().model_dump()
     assert {key: settings[key] for key in frozen["preprocess"]} == frozen["preprocess"]
+
+
+def test_the_second_protocol_is_what_its_page_says_and_differs_only_where_it_says_so(root):
+    path = root / "params" / "protocol-2.yaml"
+    page = (root / "book" / "protocol.md").read_text()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in page
+    first, second = (
+        yaml.safe_load((root / "params" / name).read_text())
+        for name in ("protocol.yaml", "protocol-2.yaml")
+    )
+    for part in ("set", "labels", "minimum_duration_s", "preprocess", "pooling", "folds",
+                 "estimand", "interval"):  # fmt: skip
+        assert second[part] == first[part]
+    assert second["procedure"]["c"] == 0.01
+    assert "c_grid" not in second["procedure"]
 
 
 def test_the_default_study_is_the_published_one_drawn_less_often(root):

@@ -278,7 +278,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STUDIES: dict[str, dict[str, Any]] = {
     path.stem: {}
     for path in sorted((ROOT / "params").glob("*.yaml"))
-    if path.stem not in ("protocol", "data")
+    if path.stem not in ("protocol", "protocol-2", "data")
 }
 STUDIES["default, without YAMNet"] = {"representations": ["egemaps", "logmel"], "primary": "logmel"}
 STUDIES["default, strict labels"] = {"labels": "strict"}
