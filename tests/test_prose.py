@@ -82,7 +82,10 @@ def texts(source: str) -> list[str]:
             }
             found += [
                 part.value
-                for argument in node.args[1:]
+                for argument in [
+                    *node.args[1:],
+                    *(k.value for k in node.keywords if k.arg == "alt"),
+                ]
                 for part in ast.walk(argument)
                 if isinstance(part, ast.Constant)
                 and isinstance(part.value, str)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 FIRST = """
 rows = pd.DataFrame({"x": [0, 1, 2], "y": [0.0, 1.0, 4.0]})
 run.write("rows", rows)
-run.number("n_used", 1128, "count")
+run.record({"n_used": 1128}, "count")
 run.number("share_pain", 0.1128, "share", low=0.1, high=0.125, n=1128)
 run.conclude(
     "verdict", True, "It *holds* for {num}`audit.n_used` recordings.", "It does not.", ["n_used"]
@@ -25,9 +25,12 @@ SECOND = """
 table = run.read("01_audit", "rows")
 figure = Figure(figsize=(3, 2))
 figure.subplots().plot(table["x"], table["y"])
-run.figure("curve", figure, "A curve of {num}`audit.n_used` points. No spread.", "A rising curve.", table)
+run.figure("curve", figure, table, alt="A rising curve.")
 print("neighbours", run.parameters.neighbours)
 """
+
+
+CAPTION = "A curve of {num}`audit.n_used`\npoints. No spread."
 
 
 def make(folder: Path) -> Path:
@@ -52,7 +55,7 @@ def make(folder: Path) -> Path:
         "04_exploration",
         SECOND,
         SECOND_PARAMETERS,
-        "# Exploration\n\nWhat shape?",
+        f"# Exploration\n\nWhat shape?\n\n```{{figure}} curve\n{CAPTION}\n```",
         SAYS_SECOND,
     )
     strip_prose(folder)

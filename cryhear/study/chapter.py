@@ -250,6 +250,10 @@ class Run:
         """Record one number; see `cryhear.study.ledger.Ledger.number`."""
         self.ledger.number(key, value, unit, **details)
 
+    def record(self, values: Any, unit: str = "text", **details: Any) -> None:
+        """Record a dict or table of numbers; see `cryhear.study.ledger.Ledger.record`."""
+        self.ledger.record(values, unit, **details)
+
     def interval(self, key: str, row: Any, unit: str, **details: Any) -> None:
         """Record a row's value with its interval; see `cryhear.study.ledger.Ledger.interval`."""
         self.ledger.interval(key, row, unit, **details)
@@ -284,12 +288,15 @@ class Run:
         self,
         name: str,
         figure: Figure | None,
-        caption: str,
-        alt: str,
-        table: pd.DataFrame,
+        *given: Any,
+        alt: str = "",
         dense: bool = False,
+        **named: Any,
     ) -> None:
         """Save a figure with the table behind it, record both, and show it.
+
+        The caption stands in the chapter's text, in a directive ``{figure} name``, which also says where
+        in the book the picture stands (`cryhear.study.execute.clean`).
 
         Parameters
         ----------
@@ -297,15 +304,21 @@ class Run:
             Unique in the chapter; the book refers to it as ``fig-<chapter>-<name>``.
         figure : matplotlib.figure.Figure or None
             None where the study's recordings do not allow it: words stand in its place.
-        caption : str
-            Stands alone: what is shown, n, how spread was computed. May hold ``{num}`` roles.
-        alt : str
-            What a reader who cannot see the figure needs to know.
         table : pandas.DataFrame
             The values drawn; offered for download as CSV.
+        alt : str
+            What a reader who cannot see the figure needs to know.
         dense : bool, default False
             Save as PNG: for images and scatters of thousands of points.
         """
+        order = ("caption", "alt", "table") if given and isinstance(given[0], str) else ("table",)
+        parts = {"alt": alt, **named, **dict(zip(order, given, strict=False))}
+        if "table" not in parts or not parts["alt"]:
+            raise LedgerError(
+                f"figure {name!r} of {self.chapter} lacks its table or its alternative text; expected "
+                "run.figure(name, figure, table, alt=...)"
+            )
+        alt, table = parts["alt"], parts["table"]
         from matplotlib import rc_context
 
         from cryhear.figures.style import RC, blank
@@ -325,7 +338,7 @@ class Run:
         self._csv(name, table)
         self.ledger.figures[name] = {
             "file": f"figures/{name}.{suffix}",
-            "caption": " ".join(caption.split()),
+            **({"caption": " ".join(parts["caption"].split())} if "caption" in parts else {}),
             "alt": " ".join(alt.split()),
             "table": f"tables/{name}.csv",
             "n": len(table),

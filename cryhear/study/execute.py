@@ -24,7 +24,7 @@ from cryhear.files import existing, read_json, sha256_of, write_json, write_text
 from cryhear.study.ledger import Ledger
 
 KEPT_TAGS = ("parameters", "hide-input", "hide-cell", "hide-output", "remove-cell", "remove-input",
-             "remove-output", "full-width", "margin")  # fmt: skip
+             "remove-output", "full-width", "margin", "solution")  # fmt: skip
 STUDY = "study"
 """The parameter that names the run's folder: a place, not a setting, so a page does not show it."""
 
@@ -73,10 +73,49 @@ def run_chapter(params_path: str | Path, chapter: str) -> Path:
         raise StudyError(
             f"{chapter} ran to its end and recorded nothing; its last cell must be `run.close()`"
         )
+    _caption(folder)
     _stamp(folder / "notebook.ipynb", stamps(chapter, chosen))
     _record_timings(folder)
     write_json(folder / "artefacts.json", _hashes(folder))
     return folder
+
+
+DIRECTIVE = re.compile(r"^(`{3,}|:{3,})\{figure\} +([\w-]+) *\n(.*?)^\1 *$", re.M | re.S)
+"""A figure of the chapter where a text shows it: its bare name, and its caption."""
+
+
+def _caption(folder: Path) -> None:
+    """Put the captions that stand in a chapter's text into its ledger.
+
+    Raises
+    ------
+    StudyError
+        If a text shows a figure that the chapter did not record or shows it twice, or a figure has no
+        caption.
+    """
+    ledger = read_json(folder / "ledger.json")
+    cells = nbformat.read(folder / "notebook.ipynb", as_version=4).cells
+    prose = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    shown = [(name, " ".join(text.split())) for _, name, text in DIRECTIVE.findall(prose)]
+    figures, names = ledger["figures"], [name for name, _ in shown]
+    if unknown := [name for name in names if name not in figures]:
+        raise StudyError(
+            f"{folder.name}: the text shows a figure {unknown[0]!r} that no cell records; expected one "
+            f"of {', '.join(figures) or 'none, as there are none'}"
+        )
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise StudyError(
+            f"{folder.name}: the text shows the figure {twice[0]!r} twice; expected it in one place, and "
+            "elsewhere a reference by {numref}"
+        )
+    for name, text in shown:
+        figures[name]["caption"] = text
+    if bare := [name for name, figure in figures.items() if not figure.get("caption")]:
+        raise StudyError(
+            f"{folder.name}: the figure {bare[0]!r} has no caption; expected a directive "
+            f"```{{figure}} {bare[0]} with the caption in the text"
+        )
+    write_json(folder / "ledger.json", ledger)
 
 
 def _write_refusal(
@@ -214,6 +253,10 @@ def clean(notebook: NotebookNode, chapter: str, ledger: dict[str, Any]) -> Noteb
         The chapter's ledger, for captions, alternative texts and files.
     """
     page = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    placed: set[str] = set()
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = DIRECTIVE.sub(lambda m: _placed(m, chapter, ledger, placed), cell.source)
     defaults: dict[str, Any] = {}
     cells: list[NotebookNode] = []
     for cell in page.cells:
@@ -222,27 +265,14 @@ def clean(notebook: NotebookNode, chapter: str, ledger: dict[str, Any]) -> Noteb
             defaults = _assignments(cell.source)
         if "injected-parameters" in tags and not _keep_changed(cell, defaults):
             continue
-        _clean_cell(cell, len(cells), chapter, ledger)
-        if _joins(cells, cell):
-            cells[-1].source += "\n\n" + cell.source
-            cells[-1].outputs += cell.outputs
-        else:
-            cells.append(cell)
+        _clean_cell(cell, len(cells), chapter, ledger, placed)
+        cells.append(cell)
     page.cells = cells
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     page.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
     if "cryhear" in notebook.metadata:
         page.metadata["cryhear"] = notebook.metadata["cryhear"]
     return page
-
-
-def _joins(before: list[NotebookNode], cell: NotebookNode) -> bool:
-    """Whether a cell continues the code above it: one fold a step, however many cells it took."""
-    folded = [
-        c.cell_type == "code" and "hide-input" in c.metadata.get("tags", [])
-        for c in (*before[-1:], cell)
-    ]
-    return len(folded) == 2 and all(folded)
 
 
 def _keep_changed(cell: NotebookNode, defaults: dict[str, Any]) -> bool:
@@ -254,13 +284,19 @@ def _keep_changed(cell: NotebookNode, defaults: dict[str, Any]) -> bool:
     return bool(changed)
 
 
-def _clean_cell(cell: NotebookNode, index: int, chapter: str, ledger: dict[str, Any]) -> None:
+def _placed(found: re.Match[str], chapter: str, ledger: dict[str, Any], placed: set[str]) -> str:
+    """The whole directive of a figure that a text shows by its name."""
+    placed.add(found[2])
+    return figure_markdown(chapter, found[2], {**ledger["figures"][found[2]], "caption": found[3]})
+
+
+def _clean_cell(
+    cell: NotebookNode, index: int, chapter: str, ledger: dict[str, Any], placed: set[str]
+) -> None:
     given = cell.metadata.get("tags", [])
-    settings = "parameters" in given or "injected-parameters" in given
     tags = [tag for tag in given if tag in KEPT_TAGS]
-    if cell.cell_type == "code" and not settings:
-        # Results first: a reader unfolds the code of a step, a re-runner opens the notebook.
-        tags = [*tags, "hide-input"] if "hide-input" not in tags else tags
+    if {"parameters", "injected-parameters"} & set(given) and "hide-input" not in tags:
+        tags.append("hide-input")  # settings are for those who run it again
     cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
     cell["id"] = f"cell-{index:02d}"
     if cell.cell_type != "code":
@@ -268,8 +304,14 @@ def _clean_cell(cell: NotebookNode, index: int, chapter: str, ledger: dict[str, 
     cell.execution_count = None
     outputs = []
     for output in cell.outputs:
-        outputs += _clean_output(output, chapter, ledger)
+        if _figure_of(output) not in placed:
+            outputs += _clean_output(output, chapter, ledger)
     cell.outputs = outputs
+
+
+def _figure_of(output: NotebookNode) -> str | None:
+    name: str | None = output.get("metadata", {}).get("cryhear", {}).get("figure")
+    return name
 
 
 def _clean_output(output: NotebookNode, chapter: str, ledger: dict[str, Any]) -> list[NotebookNode]:
@@ -280,7 +322,7 @@ def _clean_output(output: NotebookNode, chapter: str, ledger: dict[str, Any]) ->
             if kept
             else []
         )
-    figure = output.get("metadata", {}).get("cryhear", {}).get("figure")
+    figure = _figure_of(output)
     if figure is not None:
         return [_markdown(figure_markdown(chapter, figure, ledger["figures"][figure]))]
     if "data" not in output:

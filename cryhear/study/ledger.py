@@ -115,6 +115,36 @@ class Ledger:
         ends = {} if math.isnan(row["low"]) else {"low": row["low"], "high": row["high"]}
         self.number(key, row["value"], unit, **ends, **details)
 
+    def record(self, values: Any, unit: str = "text", **details: Any) -> None:
+        """Record many numbers of one unit at once.
+
+        Parameters
+        ----------
+        values : mapping or pandas.DataFrame
+            ``{key: number}``, where a text is recorded as text whatever the unit; or a table indexed by
+            key with a column ``value`` and, where known, ``low``, ``high``, ``n``, ``note`` and
+            ``unit``. What is missing in a row is left out of its entry.
+        unit : str, default 'text'
+            One of `UNITS`.
+        **details
+            ``n`` or ``note`` of all of them, where a row has none of its own.
+
+        Examples
+        --------
+        >>> ledger = Ledger("04_exploration")
+        >>> ledger.record({"n": 926, "silent": 3}, "count", note="recordings")
+        >>> ledger.numbers["silent"]
+        {'value': 3, 'unit': 'count', 'note': 'recordings'}
+        """
+        for key, row in _rows(values):
+            known = {
+                part: row[part] for part in ("low", "high", "note") if _is_known(row.get(part))
+            }
+            if _is_known(row.get("n")):
+                known["n"] = int(row["n"])  # a column with a gap is of floats
+            own = "text" if isinstance(row["value"], str) else row.get("unit", unit)
+            self.number(str(key), row["value"], own, **{**details, **known})
+
     def conclude(
         self,
         key: str,
@@ -186,6 +216,21 @@ class Ledger:
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the ledger as JSON."""
         return write_json(path, self.as_dict())
+
+
+def _rows(values: Any) -> Iterable[tuple[Any, Mapping[str, Any]]]:
+    if isinstance(values, Mapping):
+        return ((key, {"value": value}) for key, value in values.items())
+    if "value" not in values:
+        raise LedgerError(
+            f"a table of numbers has columns {', '.join(map(str, values.columns))}; expected one called "
+            "'value', with the keys as the index"
+        )
+    return ((key, row) for key, row in zip(values.index, values.to_dict("records"), strict=True))
+
+
+def _is_known(part: Any) -> bool:
+    return part is not None and part == part and part != ""
 
 
 def merge(paths: Iterable[str | os.PathLike[str]]) -> dict[str, dict[str, Any]]:

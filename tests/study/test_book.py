@@ -19,7 +19,7 @@ from cryhear.study.chapter import CHAPTERS
 from cryhear.study.ledger import merge
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><path d="M0 0L9 9"/></svg>'
-CAPTION = "A curve of {num}`audit.n_used` points. No spread."
+CAPTION = " ".join(toy.CAPTION.split())
 
 
 def executed(folder: Path, name: str) -> nbformat.NotebookNode:
@@ -103,17 +103,65 @@ def test_a_cleaned_chapter_shows_only_parameters_the_run_changed(project: Path) 
     assert cell.source == "# What this run sets otherwise:\nseed = 42"
 
 
-def test_a_figure_becomes_a_directive_with_number_caption_and_files(project: Path) -> None:
-    outputs = [o for c in cleaned(project).cells if c.cell_type == "code" for o in c.outputs]
-    text = outputs[-1].data["text/markdown"]
-    for part in (
-        ":name: fig-exploration-curve",
-        ":alt: A rising curve.",
-        CAPTION,
-        "table (CSV)",
-        "vector (SVG)",
-    ):
-        assert part in text
+FIGURE_PARTS = (
+    ":name: fig-exploration-curve", ":alt: A rising curve.", CAPTION, "table (CSV)", "vector (SVG)",
+)  # fmt: skip
+
+
+def test_a_figure_stands_where_the_text_shows_it_and_nowhere_else(project: Path) -> None:
+    """Also before the code that draws it, with its number, caption, alternative text and files."""
+    page = cleaned(project)
+    for part in FIGURE_PARTS:
+        assert part in page.cells[0].source
+    assert "::::{figure}" not in nbformat.writes(page).replace(page.cells[0].source, "")[1000:]
+    outputs = [o for c in page.cells if c.cell_type == "code" for o in c.outputs]
+    assert "fig-exploration-curve" not in json.dumps(outputs)
+
+
+def test_a_figure_with_its_caption_in_the_code_stands_where_it_was_drawn(project: Path) -> None:
+    notebook = executed(project, "04_exploration")
+    notebook.cells[0].source = "# Exploration"
+    ledger = json.loads((project / "results/toy/04_exploration/ledger.json").read_text())
+    page = execute.clean(notebook, "04_exploration", ledger)
+    outputs = [o for c in page.cells if c.cell_type == "code" for o in c.outputs]
+    for part in FIGURE_PARTS:
+        assert part in outputs[-1].data["text/markdown"]
+
+
+def test_code_is_open_unless_its_tag_says_otherwise(project: Path) -> None:
+    tags = [c.metadata.get("tags", []) for c in cleaned(project).cells if c.cell_type == "code"]
+    assert tags == [
+        ["parameters", "hide-input"],
+        ["hide-input"],
+        ["hide-input"],
+        [],
+        ["hide-input"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("```{figure} curves\nC.\n```", "figure 'curves' that no cell records; expected one of curve"),
+        (":::{figure} curve\nC.\n:::\n\n```{figure} curve\nC.\n```", "shows the figure 'curve' twice"),
+        ("Nothing. `{figure} curve`", "the figure 'curve' has no caption"),
+    ],
+)  # fmt: skip
+def test_a_caption_goes_to_its_figure_or_is_refused(project: Path, text: str, said: str) -> None:
+    folder = project / "results/toy/04_exploration"
+    ledger = json.loads((folder / "ledger.json").read_text())
+    del ledger["figures"]["curve"]["caption"]
+    (folder / "ledger.json").write_text(json.dumps(ledger))
+    execute._caption(folder)
+    assert (
+        json.loads((folder / "ledger.json").read_text())["figures"]["curve"]["caption"] == CAPTION
+    )
+    (folder / "ledger.json").write_text(json.dumps(ledger))
+    notebook = executed(project, "04_exploration")
+    notebook.cells[0].source = f"# Exploration\n\n{text}"
+    nbformat.write(notebook, folder / "notebook.ipynb")
+    with pytest.raises(StudyError, match=said):
+        execute._caption(folder)
 
 
 def test_a_table_offers_its_values(project: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -78,6 +79,40 @@ def test_a_figure_that_cannot_be_drawn_is_words(run_folder):
     run.figure("none", None, "Nothing. No spread.", "Never read.", pd.DataFrame({"x": []}))
     assert run.ledger.figures["none"]["alt"].startswith("Not drawn")
     assert (run.folder / "figures" / "none.svg").stat().st_size > 0
+
+
+def test_a_table_of_numbers_is_recorded_at_once(run_folder):
+    run = opened(run_folder)
+    run.record({"n": np.int64(3), "verdict": "It holds."}, "count", note="of all")
+    gap = float("nan")
+    rows = {
+        "value": [0.5, 0.25],
+        "low": [0.4, gap],
+        "high": [0.6, gap],
+        "n": [9, gap],
+        "note": ["", "x"],
+    }
+    run.record(pd.DataFrame(rows, index=["auc", "ece"]), "score")
+    assert run.ledger.numbers == {
+        "n": {"value": 3, "unit": "count", "note": "of all"},
+        "verdict": {"value": "It holds.", "unit": "text", "note": "of all"},
+        "auc": {"value": 0.5, "unit": "score", "low": 0.4, "high": 0.6, "n": 9},
+        "ece": {"value": 0.25, "unit": "score", "note": "x"},
+    }
+    with pytest.raises(LedgerError, match="has columns auc; expected one called 'value'"):
+        run.record(pd.DataFrame({"auc": [0.5]}, index=["one"]), "score")
+    with pytest.raises(LedgerError, match=r"audit\.bad is nan"):
+        run.record({"bad": gap}, "score")
+
+
+def test_a_figure_without_a_table_or_words_is_refused(run_folder):
+    run = opened(run_folder)
+    run.figure("line", None, pd.DataFrame({"x": []}), alt="Rises.")
+    assert "caption" not in run.ledger.figures["line"]
+    with pytest.raises(
+        LedgerError, match=r"figure 'bare' of 01_audit lacks .*run\.figure\(name, figure, table"
+    ):
+        run.figure("bare", None, pd.DataFrame({"x": []}))
 
 
 def test_what_a_chapter_records_can_be_read_back(run_folder):
