@@ -66,7 +66,7 @@ test-newest test-lowest: test-%:
 	@command -v uv >/dev/null || { echo "uv is needed to choose the versions: pip install uv" >&2; exit 1; }
 	uv venv --quiet --clear --python $(ON) .venv-$*
 	uv pip install --quiet --python .venv-$*/bin/python --resolution $(CHOICE) -e '.[$(EXTRAS)]'
-	.venv-$*/bin/python -m pytest -q -m "not browser"
+	.venv-$*/bin/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not browser"
 
 coverage: $(STAMP) ## every test but the browser's, and how much of the library they run
 	@$(BIN)/python -m pytest -q -m "not browser" --cov --cov-report=term
