@@ -218,7 +218,8 @@ def test_logmel_finds_a_tone():
 
 def test_logmel_quantiles_equal_numpy():
     rows = np.sort(np.random.default_rng(2).standard_normal((3, 198, 5)).astype(np.float32), axis=1)
-    for share in (0.1, 0.9):  # in double: older NumPy places a quantile of single values less exactly
+    for share in (0.1, 0.9):
+        # In double: older NumPy places a quantile of single values less exactly.
         exact = np.quantile(rows.astype(np.float64), share, axis=1)
         np.testing.assert_allclose(logmel._quantile(rows, share), exact, atol=1e-6)
 

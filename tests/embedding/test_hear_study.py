@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ from cryhear.audio.perturb import ALTERNATIVES
 from cryhear.embedding.tables import Derived
 from cryhear.files import read_json
 
+# The study is a process of its own: what it lacks raises nothing here.
+pytestmark = pytest.mark.skipif(
+    find_spec("tensorflow") is None,
+    reason="tensorflow is not installed; pip install -e '.[hear]' brings it",
+)
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = """\
 name: hear
