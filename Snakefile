@@ -6,8 +6,9 @@ import sys
 from snakemake.exceptions import WorkflowError
 
 from cryhear.errors import CryhearError
+from cryhear.params import typed
+from cryhear.pieces import package_digest
 from cryhear.study.plan import Plan
-from cryhear.values import typed
 
 settings = dict(config)
 try:
@@ -135,6 +136,7 @@ rule model:
         plan.model.as_posix(),
     params:
         how=plan.part("seed", "labels", "set", "representations", "primary", "model"),
+        code=package_digest(),
     log:
         f"{RUN}/logs/model.txt",
     message:

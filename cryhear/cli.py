@@ -235,7 +235,7 @@ def _epilog(example: str) -> str:
 def overrides(settings: list[str]) -> dict[str, Any]:
     """Turn ``["exploration.seed=7"]`` into ``{"exploration.seed": 7}``; values are read as YAML."""
     from cryhear.errors import ParameterError
-    from cryhear.values import parse
+    from cryhear.params import parse
 
     chosen = {}
     for setting in settings:

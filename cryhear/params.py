@@ -15,10 +15,10 @@ import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cryhear.errors import ParameterError
-from cryhear.values import parse
 
 
 def _odd(value: int) -> int:
@@ -379,6 +379,60 @@ def chapter_model(chapter: str) -> type[Chapter]:
     """The model of a chapter's parameters: that of the study's section of its name."""
     model: Any = Study.model_fields[chapter.split("_", 1)[1]].annotation
     return model
+
+
+class _Once(yaml.SafeLoader):
+    """Plain data in which each name stands once: PyYAML itself keeps the last and drops the others."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping; refuse a name that stands twice."""
+        lines: dict[str, int] = {}
+        for name, _ in node.value:
+            key, line = repr(self.construct_object(name, deep=True)), name.start_mark.line + 1
+            if key in lines:
+                raise ParameterError(
+                    f"line {line} gives {key} again, which line {lines[key]} gave; expected each name "
+                    "once. Join the two, or take one out"
+                )
+            lines[key] = line
+        return super().construct_mapping(node, deep)
+
+
+def parse(text: str, where: str) -> Any:
+    """Read YAML as plain data; `where` names the text in an error.
+
+    Raises
+    ------
+    ParameterError
+        It is no YAML, asks for an object, or gives a name twice.
+    """
+    try:
+        return yaml.load(text, Loader=_Once)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: {error}") from None
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # Also dates that no calendar has, and numbers without end.
+        said = " ".join(str(error).split())
+        raise ParameterError(
+            f"{where} cannot be read as YAML ({type(error).__name__}: {said[:300]}); expected plain "
+            "names and values, as in params/default.yaml"
+        ) from None
+
+
+def typed(config: dict[str, Any]) -> dict[str, Any]:
+    """Overrides as Snakemake's ``--config`` gives them: below its top all are text, here numbers again."""
+
+    def below(value: Any, where: str) -> Any:
+        if isinstance(value, dict):
+            return {key: below(item, f"{where}.{key}") for key, item in value.items()}
+        if isinstance(value, list):
+            return [below(item, where) for item in value]
+        return parse(value, where) if isinstance(value, str) else value
+
+    return {
+        key: value if isinstance(value, str) else below(value, f"--config {key}")
+        for key, value in config.items()
+    }
 
 
 SHOWN = 8

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "cryhear"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ORDER = (
-    "errors", "files", "values", "params", "progress", "pieces",
+    "errors", "files", "params", "progress", "pieces",
     "audio", "corpus", "embedding", "models", "evaluation", "analysis", "figures", "prediction",
     "study", "recording_commands", "cli",
 )  # fmt: skip

@@ -375,7 +375,8 @@ def _check_pages(folder: Path) -> None:
 def _jupyter_book(source: Path, out: Path, builder: str = "html") -> None:
     """Let Jupyter Book configure Sphinx, and Sphinx build with a process a core, which the former cannot."""
     made = out / "_build" / builder
-    places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    # For the extensions, and for the library whose docstrings are pages.
+    places = [str(source / "_ext"), str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     configure = ["-c", "from jupyter_book.cli.main import main; main()", "config", "sphinx"]
     # Three a core: Sphinx deals pages out in as many parts, and those of the library are the slow ones.

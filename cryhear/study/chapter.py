@@ -34,18 +34,21 @@ if TYPE_CHECKING:
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "01_audit": (),
     "02_preprocessing": (),
-    "03_embedding": ("01_audit",),
+    "03_embedding": (),
     "04_exploration": ("01_audit",),
-    "05_classical": ("01_audit",),
-    "06_mlp": ("01_audit",),
-    "07_crossvalidation": ("05_classical", "06_mlp"),
+    "05_classical": (),
+    "06_mlp": (),
+    "07_crossvalidation": (),
     "08_evaluation": ("05_classical", "06_mlp", "07_crossvalidation"),
-    "09_leakage": ("01_audit",),
+    "09_leakage": (),
     "10_controls": ("09_leakage",),
-    "11_robustness": ("01_audit",),
+    "11_robustness": (),
     "12_recording": (),
 }
 """Every chapter in the book's order, with the chapters whose files it reads."""
+
+LONGEST = "10_controls"
+"""The last chapter of the longest way through them: what it reads is begun first."""
 
 READ_MODEL = ("12_recording",)
 """Chapters that ask the model the study leaves behind."""

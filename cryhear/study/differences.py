@@ -6,8 +6,7 @@ so that a dropped infant or a changed fold is seen as what it is.
 
 from __future__ import annotations
 
-import json
-import math
+import re
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,11 @@ NUMBER = 1e-3
 relative above: what `PROBABILITY` can move an AUC of a hundred recordings by. Counts, labels and
 texts must be equal."""
 
-SETTING = 1e-9
-"""Largest relative difference of a searched setting: the last digits of a power or a logarithm differ
-between processors."""
+DIGITS = 9
+"""Digits of a searched setting that must agree: the last of a power or a logarithm differ between
+processors."""
+
+DECIMAL = re.compile(r"(?<![\w.])\d+(?:\.\d+(?:e[+-]?\d+)?|e[+-]?\d+)(?![\w.])")
 
 SHOWN = 5
 KEYS = ("protocol", "part", "set", "model", "representation", "repeat", "recording")
@@ -50,36 +51,23 @@ def compare_tables(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:
             whole = all(pd.api.types.is_integer_dtype(s) for s in (a, b))
             tolerance = 0.0 if whole else NUMBER
             x, y = a.to_numpy(float), b.to_numpy(float)
-            close = np.isclose(x, y, atol=tolerance, rtol=tolerance, equal_nan=True)
+            same = np.isclose(x, y, atol=tolerance, rtol=tolerance, equal_nan=True)
         else:
-            both = zip(a.fillna("").tolist(), b.fillna("").tolist(), strict=True)
-            close = np.array([x == y or _same_settings(x, y) for x, y in both], dtype=bool)
-        if not close.all():
-            problems.append(_first(column, theirs, ours, ~close))
+            same = (a.map(_rounded) == b.map(_rounded)).to_numpy()
+        if not same.all():
+            problems.append(_first(column, theirs, ours, ~same))
     return problems
 
 
-def _same_settings(a: Any, b: Any) -> bool:
-    """Whether two texts are settings as JSON whose numbers are equal to rounding.
+def _rounded(cell: Any) -> Any:
+    """A cell that is no number: settings with what a processor may move cut off, a gap as an empty text.
 
-    >>> _same_settings('{"C": 0.1, "kernel": "rbf"}', '{"C": 0.10000000000000002, "kernel": "rbf"}')
-    True
-    >>> _same_settings('{"C": 0.0001}', '{"C": 0.0002}')
-    False
+    >>> _rounded('{"C": 0.10000000000000002, "kernel": "rbf"}'), _rounded('{"C": 1e-05}')
+    ('{"C": 0.1, "kernel": "rbf"}', '{"C": 1e-05}')
     """
-    try:
-        a, b = json.loads(a), json.loads(b)
-    except (TypeError, ValueError):
-        return False
-    if not isinstance(a, dict) or not isinstance(b, dict) or a.keys() != b.keys():
-        return False
-    numbers = (int, float)
-    return all(
-        math.isclose(a[key], b[key], rel_tol=SETTING)
-        if isinstance(a[key], numbers) and isinstance(b[key], numbers)
-        else a[key] == b[key]
-        for key in a
-    )
+    if not isinstance(cell, str):
+        return "" if pd.isna(cell) else cell
+    return DECIMAL.sub(lambda number: f"{float(number[0]):.{DIGITS}g}", cell)
 
 
 def compare_predictions(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[str]:

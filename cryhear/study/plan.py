@@ -5,22 +5,19 @@ The Snakefile asks `Plan`; Snakemake decides from its answers what must run agai
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cryhear
 from cryhear import params, progress
 from cryhear.corpus.folders import walk
 from cryhear.errors import StudyError
 from cryhear.files import existing, read_json, write_json
+from cryhear.pieces import package_digest
 from cryhear.study.chapter import CHAPTERS, READ_MODEL
 
 PACKAGE = Path(__file__).parents[1]
@@ -115,9 +112,8 @@ class Plan:
             for part in ("ledger.json", "artefacts.json")
         ]
         tables = [Path(p) for p in self.made] or data_files(self.study.derived)
-        modules = import_closure(_notebook_imports(notebook))
         model = [self.model, *data_files(GATE)] if chapter in READ_MODEL else []
-        return _inputs(notebook, *earlier, *tables, *model, *modules, *self._lock())
+        return _inputs(existing(notebook), *earlier, *tables, *model, *self._lock())
 
     @property
     def model(self) -> Path:
@@ -127,15 +123,15 @@ class Plan:
     def model_inputs(self) -> list[str]:
         """Files the model depends on."""
         tables = [Path(p) for p in self.made] or data_files(self.study.derived)
-        modules = import_closure(["prediction.train"])
-        return _inputs(*tables, *data_files(GATE), *modules, *self._lock())
+        return _inputs(*tables, *data_files(GATE), *self._lock())
 
     def _lock(self) -> list[Path]:
         return [p for p in (Path("requirements.lock"),) if p.exists()]
 
     def chapter_parameters(self, chapter: str) -> str:
-        """The chapter's own parameters as text: Snakemake runs it again when they change."""
-        return json.dumps(self.study.chapter_parameters(chapter), sort_keys=True)
+        """The chapter's own parameters and the library's code: Snakemake runs it again when they change."""
+        chosen = json.dumps(self.study.chapter_parameters(chapter), sort_keys=True)
+        return f"{chosen} {package_digest()}"
 
     def part(self, *names: str) -> str:
         """Digest of parts of the study's parameters, for the rules that depend on them."""
@@ -155,7 +151,7 @@ class Plan:
     def book_inputs(self) -> list[str]:
         """Files the run's book depends on."""
         found = [self.folder / name / "artefacts.json" for name in self.chapters]
-        pages = [p for name in ("*", "api/*") for p in Path("book").glob(name)]
+        pages = [p for name in ("*", "api/*", "_ext/*") for p in Path("book").glob(name)]
         found += [p for p in sorted(pages) if p.is_file()]
         found += [p for p in sorted(Path("book/_static").rglob("*")) if p.is_file()]
         found += sorted(Path("benchmarks/results").glob("*"))
@@ -213,72 +209,6 @@ def chapters_of(study: params.Study) -> tuple[str, ...]:
 def data_files(folder: Path) -> list[Path]:
     """Tables and records of a folder of derived data."""
     return sorted(p for p in folder.rglob("*") if p.suffix in (".parquet", ".json"))
-
-
-def import_closure(modules: Iterable[str]) -> list[Path]:
-    """Source files of `cryhear` modules and of every `cryhear` module they import, at any depth.
-
-    Parameters
-    ----------
-    modules : iterable of str
-        Names below the package: ``params``, ``embedding.store``.
-    """
-    waiting, seen = list(modules), set()
-    while waiting:
-        for path in _sources(waiting.pop()):
-            if path not in seen:
-                seen.add(path)
-                waiting += _imports_of(path.read_text(encoding="utf-8"))
-    return sorted(seen)
-
-
-@cache
-def _imports_of(source: str) -> list[str]:
-    # Chapters share most modules: each is parsed once a process.
-    return _imports(ast.parse(source))
-
-
-def _sources(module: str) -> list[Path]:
-    path = PACKAGE.joinpath(*module.split("."))
-    if path.is_dir():
-        # A package may load its modules by name, so all of them count.
-        return sorted(path.rglob("*.py"))
-    return [path.with_suffix(".py")] if path.with_suffix(".py").exists() else []
-
-
-def _imports(tree: ast.AST) -> list[str]:
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [
-                a.name.removeprefix("cryhear.") for a in node.names if a.name.startswith("cryhear.")
-            ]
-        elif isinstance(node, ast.ImportFrom) and node.module == "cryhear":
-            found += [_home(alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cryhear."):
-            below = str(node.module).removeprefix("cryhear.")
-            names = [f"{below}.{alias.name}" for alias in node.names]
-            found += [name for name in names if _sources(name)] or [below]
-        elif (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "cryhear"
-        ):
-            found.append(_home(node.attr))
-    return found
-
-
-def _home(name: str) -> str:
-    return cryhear._HOMES.get(name, name).partition(":")[0]
-
-
-def _notebook_imports(notebook: Path) -> list[str]:
-    cells = json.loads(existing(notebook).read_text(encoding="utf-8"))["cells"]
-    code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
-    lines = "\n".join(code).splitlines()
-    return _imports(
-        ast.parse("\n".join(line for line in lines if not line.lstrip().startswith(("%", "!"))))
-    )
 
 
 def _check_source(study: params.Study) -> None:

@@ -6,7 +6,6 @@ own message, last.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import os
@@ -17,14 +16,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from cryhear import progress
 from cryhear.errors import MARK, CryhearError, NotAskedError, StudyError
 from cryhear.files import write_json
-from cryhear.study.chapter import READ_MODEL
+from cryhear.study.chapter import LONGEST
 from cryhear.study.plan import PACKAGE, Plan
 
 CHECKSUM_BYTES = "200MB"
@@ -94,28 +93,31 @@ def _bring_up_to_date(plan: Plan, target: str, cores: int | None) -> None:
         plan.write()
         kept = _embedded(plan)
         log = plan.folder / "snakemake.log"
-        steps = _Steps(_steps_of(plan, target), log)
-        code = _snakemake(plan, target, cores or os.cpu_count() or 1, log, lock, steps)
+        code, steps = _snakemake(plan, target, cores or os.cpu_count() or 1, log, lock)
     if code:
         raise StudyError(_failure(log))
-    progress.LOG.info("%s", steps.summary(time.monotonic() - started))
+    chapters = () if target == "derived" else plan.chapters
+    progress.LOG.info("%s", steps.summary(time.monotonic() - started, chapters))
     if plan.made:
         made = _embedded(plan) - kept
         progress.LOG.info("%s", f"Embeddings: {made:,} made now, {kept:,} re-used.")
 
 
-def _snakemake(plan: Plan, target: str, cores: int, log: Path, lock: int, steps: _Steps) -> int:
+def _snakemake(plan: Plan, target: str, cores: int, log: Path, lock: int) -> tuple[int, _Steps]:
     command = [sys.executable, "-m", "snakemake", target, "--cores", str(cores), "--nocolor"]
     # Our own lock goes away with its owner; Snakemake's would outlive a killed run.
     command += ["--nolock", "--rerun-incomplete", "--max-checksum-file-size", CHECKSUM_BYTES]
     # A user's profile is for the user's own workflows, and the usual cache may not be writable.
     command += ["--profile", "none", "--workflow-profile", "none"]
     command += ["--runtime-source-cache-path", str(_home() / "snakemake")]
+    if LONGEST in plan.chapters:
+        command += ["--prioritize", (plan.folder / LONGEST / "artefacts.json").as_posix()]
     command += ["--config", f"params={plan.params.as_posix()}"]
     with open(log, "w", encoding="utf-8") as out:
         child = subprocess.Popen(
             command, stdout=out, stderr=subprocess.STDOUT, env=environment(), pass_fds=(lock,)
         )
+        steps = _Steps(log)
         try:
             while child.poll() is None:
                 steps.update()
@@ -123,8 +125,8 @@ def _snakemake(plan: Plan, target: str, cores: int, log: Path, lock: int, steps:
             steps.update()
         finally:  # also where a signal comes, or the reader of our own output has gone
             _end(child)
-            steps.close()
-    return child.returncode
+            steps.bar.close()
+    return child.returncode, steps
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -246,50 +248,41 @@ def _held(folder: Path, more: str = "") -> StudyError:
 
 
 class _Steps:
-    """What of a study's steps ran, by the files that the steps leave behind."""
+    """What Snakemake's log says as it grows: passed on to whom wants all of it, and counted."""
 
-    def __init__(self, outputs: dict[str, Path], log: Path) -> None:
-        self.outputs, self.log, self.read = outputs, log, 0
-        self.before = {name: _stamp(path) for name, path in outputs.items()}
+    def __init__(self, log: Path) -> None:
+        self.log, self.read = log, 0
+        self.named: dict[str, str] = {}
         self.ran: list[str] = []
-        self.bar = progress.bar(total=len(outputs), unit="step", leave=False, dynamic_ncols=True)
+        self.bar = progress.bar(unit="step", leave=False, dynamic_ncols=True)
 
     def update(self) -> None:
-        """See what was finished since, and pass the log on to whom wants all of it."""
-        for name, path in self.outputs.items():
-            if name not in self.ran and _stamp(path) not in (None, self.before[name]):
-                self.ran.append(name)
-                if self.bar.disable:
-                    progress.LOG.info("done: %s", name)
-                self.bar.set_description_str(name)
-        self.bar.n = sum(path.exists() for path in self.outputs.values())
-        self.bar.refresh()
+        """Read what was written since."""
         text = self.log.read_text(encoding="utf-8", errors="replace")
-        for line in text[self.read : text.rfind("\n") + 1].splitlines():
+        whole = text.rfind("\n") + 1
+        for line in text[self.read : whole].splitlines():
             progress.LOG.debug("%s", line)
-        self.read = text.rfind("\n") + 1
+            if found := re.match(r"Job (\d+): (.+)", line):
+                self.named[found[1]] = found[2]
+            elif (found := re.match(r"Finished jobid: (\d+)", line)) and found[1] in self.named:
+                self.ran.append(self.named[found[1]])
+                self.bar.set_description_str(self.ran[-1])
+                if self.bar.disable:
+                    progress.LOG.info("done: %s", self.ran[-1])
+            elif found := re.match(r"(\d+) of (\d+) steps", line):
+                self.bar.n, self.bar.total = map(int, found.groups())
+        self.bar.refresh()
+        self.read = whole
 
-    def close(self) -> None:
-        """Take the bar away."""
-        self.bar.close()
-
-    def summary(self, seconds: float) -> str:
-        """What ran and what was re-used."""
+    def summary(self, seconds: float, chapters: Sequence[str] = ()) -> str:
+        """What ran, and which of `chapters` were re-used."""
         if not self.ran and NOTHING in self.log.read_text(encoding="utf-8", errors="replace"):
-            return f"Nothing to do: {len(self.outputs)} steps are up to date ({seconds:.1f} s)."
+            return f"Nothing to do: every step is up to date ({seconds:.1f} s)."
         count, named = progress.counted(len(self.ran), "step"), ", ".join(self.ran)
         lines = [f"Ran {count} in {seconds:.0f} s: {named or 'no output changed'}."]
-        if reused := [name for name in self.outputs if name not in self.ran]:
+        if reused := [f"chapter {c}" for c in chapters if f"chapter {c}" not in self.ran]:
             lines.append(f"Re-used: {', '.join(reused)}.")
         return "\n".join(lines)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
 
 
 def _embedded(plan: Plan) -> int:
@@ -299,27 +292,6 @@ def _embedded(plan: Plan) -> int:
     from cryhear.embedding import store  # loads pandas, which nothing else here needs
 
     return store.count_clips(plan.study.derived / "store")
-
-
-def _steps_of(plan: Plan, target: str) -> dict[str, Path]:
-    """Everything a study consists of, by the messages of the Snakefile's rules, with what each leaves."""
-    study, steps = plan.study, {}
-    if plan.made:
-        derived, whole = study.derived, study.embed.shards
-        steps["manifest of the recordings"] = derived / "manifest.parquet"
-        kinds = {"clips": "embedding {}, part {}", "variants": "altered versions in {}, part {}"}
-        for kind in kinds if study.embed.variants else ["clips"]:
-            for name in study.representations:
-                for i in range(whole):
-                    shard = derived / "shards" / kind / f"{name}.{i}of{whole}.parquet"
-                    steps[kinds[kind].format(name, i)] = shard
-        steps["derived tables"] = derived / "provenance.json"
-    if target == "derived":
-        return steps
-    if set(plan.chapters) & set(READ_MODEL):
-        steps["the model for new recordings"] = plan.model
-    steps |= {f"chapter {c}": plan.folder / c / "artefacts.json" for c in plan.chapters}
-    return {**steps, "the book": plan.folder / "html" / "index.html"} if target == "book" else steps
 
 
 def _failure(log: Path) -> str:
@@ -365,26 +337,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point of the Snakefile's rules: ``python -m cryhear.study.run chapter PARAMS CHAPTER``."""
     from cryhear.study import book, execute
 
-    parser = argparse.ArgumentParser(prog="python -m cryhear.study.run")
-    steps = parser.add_subparsers(dest="step", required=True)
-    for name in ("chapter", "book", "model"):
-        step = steps.add_parser(name)
-        step.add_argument("params", type=Path)
-        if name == "chapter":
-            step.add_argument("chapter")
-    given = parser.parse_args(arguments)
+    step, path, *chapter = sys.argv[1:] if arguments is None else arguments
     # Also where Snakemake was started by hand, with a profile of one's own.
     clean = environment()
-    for name in os.environ.keys() - clean.keys():
-        del os.environ[name]
+    os.environ.clear()
     os.environ.update(clean)
     try:
-        if given.step == "chapter":
-            execute.run_chapter(given.params, given.chapter)
-        elif given.step == "model":
-            _model(given.params)
+        if step == "chapter":
+            execute.run_chapter(path, *chapter)
+        elif step == "model":
+            _model(Path(path))
         else:
-            book.build(given.params.parent, given.params.parent)
+            book.build(Path(path).parent, Path(path).parent)
     except CryhearError as error:
         print(f"{MARK}{error}", file=sys.stderr)
         return 1

@@ -101,16 +101,6 @@ def test_the_map_tells_a_point_by_keys_and_by_touch_and_changes_colour(html, pag
     assert "ios" in page.locator(".crymap ul").inner_text().lower()
 
 
-def test_a_word_shows_its_meaning_on_focus(html, page) -> None:
-    page.goto(chapter(html, "09_leakage"))
-    word = page.locator("a.word").first
-    page.keyboard.press("Tab")  # focus by keyboard, so that it shows
-    word.focus()
-    shown = word.evaluate("a => getComputedStyle(a, '::after').content")
-    assert word.get_attribute("data-definition")[:20] in shown
-    assert "glossary.html#term-" in word.get_attribute("href")
-
-
 def test_formulas_are_whole_on_a_phone(html, page) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto((html / "methods.html").as_uri())

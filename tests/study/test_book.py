@@ -55,6 +55,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A toy project with a finished run that was never executed."""
     folder = toy.make(tmp_path)
     monkeypatch.chdir(folder)
+    # The docstrings of the whole library are most of a build: the book that browsers look at has them.
+    words = {name: f"# {name}\n\nWords.\n" for name in book.library_pages()}
+    monkeypatch.setattr(book, "library_pages", lambda: words)
     run = folder / "results" / "toy"
     for name in ("01_audit", "04_exploration"):
         (run / name / "figures").mkdir(parents=True)

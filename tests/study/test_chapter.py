@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from numrole import show
 
 import cryhear
 from cryhear.errors import LedgerError, MissingArtefactError, ParameterError
 from cryhear.files import read_json, write_json
 from cryhear.study.chapter import CHAPTERS, Run
-from cryhear.study.numrole import show
 
 STUDY = {"name": "toy", "source": {"derived": "data/toy"}}
 

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from mathml import convert
+from numrole import explain, find, quantity, show
 
 from cryhear.errors import LedgerError
-from cryhear.study.mathml import convert
-from cryhear.study.numrole import explain, find, quantity, show
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -146,7 +146,7 @@ def build(
     elsewhere = folder / "published.json"
     elsewhere.write_text(json.dumps({"chapter": "01_audit", "numbers": published or {}}))
     (folder / "conf.py").write_text(
-        "extensions = ['myst_parser', 'cryhear.study.numrole', 'cryhear.study.mathml']\n"
+        "extensions = ['myst_parser', 'numrole', 'mathml']\n"
         "html_math_renderer = 'mathml'\nmyst_enable_extensions = ['dollarmath']\n"
         f"cryhear_skipped = [{skipped!r}]\ncryhear_published = [{elsewhere.as_posix()!r}]\n"
     )

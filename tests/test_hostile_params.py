@@ -8,17 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryhear import cli, params, values
+from cryhear import cli, params
 from cryhear.errors import ParameterError, StudyError
 from cryhear.study import plan
 
-BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcd", "bcde"))  # noqa: B905
 HOSTILE = {
     "tag": "!!python/object/apply:os.system ['touch pwned']",
     "module": "!!python/name:os.system",
-    "bomb": BOMB,
-    "holds itself": "&a [*a]",
-    "deep": "[" * 5000,
     "no date": "2020-99-99",
     "no end": "9" * 5000,
     "no number": "!!int ''",
@@ -31,9 +27,9 @@ HOSTILE = {
 def test_yaml_that_is_no_plain_data_is_refused_by_file_and_by_set(text, tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    with pytest.raises(ParameterError, match=r"x\.yaml (cannot be read as YAML|repeats a part)"):
+    with pytest.raises(ParameterError, match=r"x\.yaml cannot be read as YAML"):
         params.load(path)
-    with pytest.raises(ParameterError, match=r"--set seed (cannot be read as YAML|repeats a part)"):
+    with pytest.raises(ParameterError, match=r"--set seed cannot be read as YAML"):
         cli.overrides([f"seed={text}"])
 
 
@@ -41,7 +37,7 @@ def test_yaml_that_is_no_plain_data_is_refused_by_file_and_by_set(text, tmp_path
 @given(st.text(alphabet=st.sampled_from("!&*[]{}:,-?|>'\"%@`#\n ab0.1~<=ptimesoflt"), max_size=40))
 def test_any_text_is_data_or_refused(text):
     try:
-        read = values.parse(text, "it")
+        read = params.parse(text, "it")
     except ParameterError:
         return
     assert isinstance(read, (dict, list, set, str, int, float, bytes, bool, type(None))) or hasattr(
@@ -49,17 +45,11 @@ def test_any_text_is_data_or_refused(text):
     )
 
 
-def test_config_gets_its_numbers_back_and_refuses_what_repeats_itself():
+def test_config_gets_its_numbers_back():
     given = {"seed": 7, "exploration": {"seed": "7", "umap_min_dist": "0.5"}, "sets": ["a", "1"]}
-    assert values.typed(given) == {
+    assert params.typed(given) == {
         "seed": 7, "exploration": {"seed": 7, "umap_min_dist": 0.5}, "sets": ["a", 1]
     }  # fmt: skip
-    loop: dict = {}
-    loop["a"] = loop
-    shared = ["x"] * 10
-    for repeated in (loop, [shared, shared]):
-        with pytest.raises(ParameterError, match="alias"):
-            values.typed({"x": repeated})
 
 
 @pytest.mark.parametrize(
@@ -184,15 +174,9 @@ def test_a_name_given_twice_is_refused_with_its_line(text, line, name, tmp_path)
             cli.overrides([f"x={{{text}}}"])
 
 
-@pytest.mark.parametrize("text", ["<<: {seed: 1}\nseed: 2", "a: {<<: {b: 1}, b: 2}"])
-def test_a_merge_that_would_hide_a_value_is_refused(text):
-    with pytest.raises(ParameterError, match="line 1 merges a part"):
-        values.parse(text, "x")
-
-
 def test_the_same_name_in_two_sections_is_no_name_given_twice():
     text = "leakage: {folds: 3}\ncrossvalidation: {folds: 4}\n"
-    assert values.parse(text, "x") == {"leakage": {"folds": 3}, "crossvalidation": {"folds": 4}}
+    assert params.parse(text, "x") == {"leakage": {"folds": 3}, "crossvalidation": {"folds": 4}}
 
 
 @pytest.mark.parametrize(
