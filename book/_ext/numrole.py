@@ -5,7 +5,8 @@
 tooltip. No number is printed finer than what it was counted from: a share of fewer than thirty is
 ``8 of 10``, one of fewer than a hundred has no decimals, and a ratio has two digits or three.
 Ledgers keep every digit. Text (a conclusion) is set as inline Markdown and may hold roles itself. An
-unknown key is a warning with the nearest names, so a strict build fails.
+unknown key is a warning with the nearest names, so a strict build fails. References to chapters and
+figures that a run leaves out are words that say so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sphinx.util.docutils import SphinxRole
 from sphinx.util.logging import getLogger
 
 from cryhear.errors import LedgerError
+from cryhear.files import read_json
 from cryhear.study.chapter import ABSENT
 from cryhear.study.ledger import merge
 
@@ -259,12 +261,31 @@ class NumRole(SphinxRole):
         return [holder]
 
 
+def _not_made(
+    app: Sphinx, env: BuildEnvironment, node: nodes.Element, shown: nodes.Element
+) -> nodes.Node | None:
+    """Words in the place of a reference to a chapter or a figure that this run does not make."""
+    kind, target = node.get("reftype"), str(node.get("reftarget"))
+    left_out = app.config.cryhear_skipped
+    if kind == "doc" and target.rpartition("/")[2].partition("_")[2] in left_out:
+        return nodes.inline(text="(chapter not run here)")
+    figure = kind in ("numref", "ref") and target.startswith("fig-")
+    if figure and (target.split("-")[1] in left_out or target in env.cryhear_drawn):  # type: ignore[attr-defined]
+        return nodes.inline(text="(figure not made here)")
+    return None
+
+
 def _read_ledgers(app: Sphinx, env: BuildEnvironment, _docnames: list[str]) -> None:
     patterns = app.config.cryhear_ledgers
     paths = sorted(path for pattern in patterns for path in Path(app.srcdir).glob(pattern))
     env.cryhear_ledgers = [path.as_posix() for path in paths]  # type: ignore[attr-defined]
     env.cryhear_numbers = merge(paths)  # type: ignore[attr-defined]
     env.cryhear_published = merge(app.config.cryhear_published)  # type: ignore[attr-defined]
+    env.cryhear_drawn = {  # type: ignore[attr-defined]
+        f"fig-{Path(path).parent.name.split('_', 1)[1]}-{name}"
+        for path in app.config.cryhear_published
+        for name in read_json(path).get("figures", {})
+    }
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -274,4 +295,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("cryhear_published", [], "env")
     app.add_role("num", NumRole())
     app.connect("env-before-read-docs", _read_ledgers)
+    app.connect("missing-reference", _not_made)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -114,15 +114,6 @@ def stage(run: str | os.PathLike[str] | None, folder: Path) -> list[str]:
     beside = asked_otherwise(source, chapters)
     config = _configure(_load("_config.yml"), folder, unknown, beside)
     write_text(folder / "_config.yml", _dump(config))
-    undrawn = [
-        execute.figure_label(name, figure)
-        for name, path in beside.items()
-        for figure in read_json(path)["figures"]
-        if figure not in ledgers[name]["figures"]
-    ]
-    if silent or undrawn:
-        _drop_references(folder, skipped, refused, undrawn)
-    _check_pages(folder)
     return chapters
 
 
@@ -331,45 +322,6 @@ def commit() -> str:
         return found.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return os.environ.get("GITHUB_SHA", "unknown")[:12]
-
-
-def _drop_references(
-    folder: Path, skipped: list[str], refused: list[str], undrawn: list[str]
-) -> None:
-    """Put words in the place of references to pages that are not there, and to figures not made."""
-    without = [*skipped, *refused]
-    short = "|".join(re.escape(name.split("_", 1)[1]) for name in without)
-    drawn = "|".join(map(re.escape, without))
-    full = "|".join(map(re.escape, skipped)) or "(?!)"
-    labels = [rf"fig-(?:{short}|{drawn})-[^`>]*"] * bool(without) + list(map(re.escape, undrawn))
-    figure = re.compile(rf"\{{(?:numref|ref)\}}`(?:[^`<]*<)?(?:{'|'.join(labels)})>?`")
-    page = re.compile(rf"\{{doc\}}`(?:[^`<]*<)?/?(?:chapters/)?(?:{full})>?`")
-    link = re.compile(
-        rf"\[([^\]]*)\]\((?:\./|/)?(?:chapters/)?(?:{full})(?:\.ipynb|\.md)?(?:#[^)]*)?\)"
-    )
-    for path in [*folder.glob("*.md"), *(folder / "chapters").glob("*.ipynb")]:
-        text = path.read_text(encoding="utf-8")
-        changed = figure.sub("(figure not made here)", text)
-        changed = link.sub(r"\1 (not run here)", page.sub("(chapter not run here)", changed))
-        if changed != text:
-            path.write_text(changed, encoding="utf-8")
-
-
-def _check_pages(folder: Path) -> None:
-    toc = _load(folder / "_toc.yml")
-    named = [
-        toc["root"],
-        *(entry["file"] for part in toc["parts"] for entry in part["chapters"] if "file" in entry),
-    ]
-    missing = [
-        name
-        for name in named
-        if not any((folder / f"{name}{s}").exists() for s in (".md", ".ipynb"))
-    ]
-    if missing:
-        raise StudyError(
-            f"_toc.yml names {', '.join(missing)}, and there is no such page under book/"
-        )
 
 
 def _jupyter_book(source: Path, out: Path, builder: str = "html") -> None:
