@@ -32,6 +32,7 @@ LabelPreset = Literal["original", "strict"]
 Unit = Literal["file", "infant"]
 OddWindow = Annotated[int, Field(ge=3, le=101, strict=True), AfterValidator(_odd)]
 ClassicalModel = Literal["logistic_regression", "svm_rbf", "random_forest", "gradient_boosting"]
+Whole = Annotated[int, Field(strict=True)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -96,7 +97,7 @@ class Preprocess(Section):
 class Augment(Section):
     """Training-time copies, with the original's ranges."""
 
-    copies: int = Field(2, ge=0, le=10, strict=True, description="copies a recording")
+    copies: Whole = Field(2, ge=0, le=10, description="copies a recording")
     noise_amplitude: tuple[float, float] = Field((0.001, 0.015), description="share of the RMS")
     stretch_rate: tuple[float, float] = Field((0.8, 1.25), description="speed factor")
     pitch_semitones: tuple[float, float] = Field((-4.0, 4.0), description="semitones")
@@ -111,8 +112,8 @@ class Augment(Section):
 class Embed(Section):
     """How a corpus is embedded."""
 
-    shards: int = Field(2, ge=1, le=1000, strict=True, description="pieces that run side by side")
-    threads: int = Field(1, ge=1, le=64, strict=True, description="threads a shard")
+    shards: Whole = Field(2, ge=1, le=1000, description="pieces that run side by side")
+    threads: Whole = Field(1, ge=1, le=64, description="threads a shard")
     variants: list[Literal["augmented", "perturbed", "alternatives"]] = Field(
         ["augmented"], description="pooled versions made besides the plain clips"
     )
@@ -167,16 +168,16 @@ class Preprocessing(Chapter):
 class Embedding(_Several):
     """Chapter 3."""
 
-    batch: int = Field(64, ge=2, le=512, strict=True, description="clips scaled together, 2 to 512")
+    batch: Whole = Field(64, ge=2, le=512, description="clips scaled together, 2 to 512")
 
 
 class Exploration(_Single):
     """Chapter 4."""
 
-    neighbours: int = Field(5, ge=1, le=100, strict=True, description="for purity, 1 to 100")
-    umap_neighbours: int = Field(15, ge=2, le=200, strict=True, description="2 to 200")
+    neighbours: Whole = Field(5, ge=1, le=100, description="for purity, 1 to 100")
+    umap_neighbours: Whole = Field(15, ge=2, le=200, description="2 to 200")
     umap_min_dist: Share = Field(0.1, description="UMAP min_dist, 0 to 1")
-    umap_seeds: int = Field(4, ge=2, le=20, strict=True, description="seeds compared, 2 to 20")
+    umap_seeds: Whole = Field(4, ge=2, le=20, description="seeds compared, 2 to 20")
 
 
 class Classical(_Dealt):
@@ -187,7 +188,7 @@ class Classical(_Dealt):
         description="classifiers; their soft vote is added",
     )
     search: Literal["default", "original"] = Field("default", description="search preset")
-    n_iter: int = Field(10, ge=1, le=200, strict=True, description="candidates a search, 1 to 200")
+    n_iter: Whole = Field(10, ge=1, le=200, description="candidates a search, 1 to 200")
     augment: bool = Field(True, description="add the augmented copies to the training side")
 
 
@@ -195,15 +196,13 @@ class Mlp(_Dealt):
     """Chapter 6."""
 
     search: Literal["default", "original"] = Field("default", description="search preset")
-    trials: int = Field(10, ge=1, le=100, strict=True, description="candidates, 1 to 100")
-    search_epochs: int = Field(20, ge=1, le=500, strict=True, description="epochs a candidate")
-    epochs: int = Field(50, ge=1, le=1000, strict=True, description="of the final training")
-    patience: int = Field(
-        15, ge=1, le=1000, strict=True, description="epochs without a better validation loss"
+    trials: Whole = Field(10, ge=1, le=100, description="candidates, 1 to 100")
+    search_epochs: Whole = Field(20, ge=1, le=500, description="epochs a candidate")
+    epochs: Whole = Field(50, ge=1, le=1000, description="of the final training")
+    patience: Whole = Field(
+        15, ge=1, le=1000, description="epochs without a better validation loss"
     )
-    batch_size: int = Field(
-        128, ge=2, le=4096, strict=True, description="rows a batch; the original used 16"
-    )
+    batch_size: Whole = Field(128, ge=2, le=4096, description="rows a batch; the original used 16")
     dropout: list[float] = Field([0.3, 0.7], description="range searched, 0 to 0.95")
     augment: bool = Field(True, description="add the augmented copies to the training side")
 
@@ -234,7 +233,7 @@ class Evaluation(_Single):
         "file", description="split shown in full: by file (the original's) or infant"
     )
     draws: Draws = 2000
-    lottery: int = Field(60, ge=2, le=1000, strict=True, description="splits drawn, 2 to 1000")
+    lottery: Whole = Field(60, ge=2, le=1000, description="splits drawn, 2 to 1000")
 
 
 class Leakage(_Several):
@@ -245,19 +244,15 @@ class Leakage(_Several):
     )
     folds: Folds = 5
     repeats: Repeats = 10
-    permutations: int = Field(
-        1000, ge=19, le=100000, strict=True, description="label permutations of the primary test"
+    permutations: Whole = Field(
+        1000, ge=19, le=100000, description="label permutations of the primary test"
     )
-    refits: int = Field(
-        200, ge=20, le=10000, strict=True, description="refitting bootstraps over infants"
+    refits: Whole = Field(200, ge=20, le=10000, description="refitting bootstraps over infants")
+    comparisons: Whole = Field(
+        200, ge=19, le=100000, description="permutations that the others share"
     )
-    comparisons: int = Field(
-        200, ge=19, le=100000, strict=True, description="permutations that the others share"
-    )
-    power_runs: int = Field(
-        40, ge=2, le=10000, strict=True, description="simulated studies an effect size"
-    )
-    ladder_repeats: int = Field(3, ge=1, le=50, strict=True, description="repeats of each rung")
+    power_runs: Whole = Field(40, ge=2, le=10000, description="simulated studies an effect size")
+    ladder_repeats: Whole = Field(3, ge=1, le=50, description="repeats of each rung")
     models: list[Literal["svm_rbf", "mlp"]] = Field(
         ["svm_rbf", "mlp"], description="models on the ladder beside logistic regression"
     )
@@ -275,8 +270,8 @@ class Robustness(_Single):
 class Controls(Robustness):
     """Chapter 10."""
 
-    shuffles: int = Field(
-        20, ge=1, le=1000, strict=True, description="label exchanges behind 'the best of nothing'"
+    shuffles: Whole = Field(
+        20, ge=1, le=1000, description="label exchanges behind 'the best of nothing'"
     )
 
 
@@ -293,9 +288,7 @@ class Model(Section):
     representation: Representation | None = Field(
         None, description="embedding backend; logmel where the study has it, else its primary"
     )
-    repeats: int = Field(
-        3, ge=1, le=50, strict=True, description="repeats of the folds that judge it"
-    )
+    repeats: Whole = Field(3, ge=1, le=50, description="repeats of the folds that judge it")
 
 
 class Study(Section):

@@ -75,7 +75,6 @@ def run_chapter(params_path: str | Path, chapter: str) -> Path:
         )
     _caption(folder)
     _stamp(folder / "notebook.ipynb", stamps(chapter, chosen))
-    _record_timings(folder)
     write_json(folder / "artefacts.json", _hashes(folder))
     return folder
 
@@ -224,14 +223,6 @@ def _stamp(path: Path, stamp: dict[str, str]) -> None:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["cryhear"] = stamp
     write_text(path, nbformat.writes(notebook))
-
-
-def _record_timings(folder: Path) -> None:
-    path = folder / "timings.json"
-    timings = read_json(path) if path.exists() else {}
-    cells = nbformat.read(folder / "notebook.ipynb", as_version=4).cells
-    timings["cells_s"] = [c.metadata.get("papermill", {}).get("duration") for c in cells]
-    write_json(path, timings)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

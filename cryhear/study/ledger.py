@@ -260,9 +260,10 @@ class Difference:
     tolerance: float
 
     def __str__(self) -> str:
+        by = f" (differs by {self.distance:.3g}, tolerated {self.tolerance:.3g})"
         return (
-            f"{self.key}: published {self.published!r}, found {self.found!r} "
-            f"(differs by {self.distance:.3g}, tolerated {self.tolerance:.3g})"
+            f"{self.key}: published {self.published!r}, found {self.found!r}"
+            + by * math.isfinite(self.distance)
         )
 
 
@@ -278,8 +279,8 @@ def compare(
     published, found : dict
         As `merge` gives them.
     tolerance : float, default 1e-6
-        Largest absolute difference allowed in values and interval ends. Counts and text must be
-        equal.
+        Largest difference allowed in values and interval ends, absolute below 1 and relative above.
+        Counts and text must be equal.
     """
     differences = []
     for key in sorted(published.keys() | found.keys()):
@@ -304,5 +305,5 @@ def _distance(a: Any, b: Any) -> float:
         return 0.0
     numeric = (int, float)
     if isinstance(a, numeric) and isinstance(b, numeric):
-        return abs(float(a) - float(b))
+        return abs(float(a) - float(b)) / max(1.0, abs(a), abs(b))
     return math.inf

@@ -203,7 +203,7 @@ def _numbers(
     run: Path, published: Path, name: str, drawn: dict[str, tuple[int, int]], report: Report
 ) -> None:
     ours, theirs = (ledger.merge([f / "ledger.json"]) for f in (run, published))
-    found = [d for d in ledger.compare(theirs, ours, 0.0) if _too_far(d.published, d.found)]
+    found = ledger.compare(theirs, ours, NUMBER)
     apart = {_number_of(d) for d in found}
     if drifting := [d for d in found if f".{DRIFTING}" in d.key]:
         found = [d for d in found if d not in drifting]
@@ -222,10 +222,7 @@ def _numbers(
         found = [d for d in found if _number_of(d) not in near]
         if near:
             report.matches.append(f"{name}: {len(near)} numbers as near as their draws allow")
-    report.differences += [
-        f"{name}: {d.key}: published {d.published!r}, found {d.found!r}" + _by(d.distance)
-        for d in found
-    ]
+    report.differences += [f"{name}: {d}" for d in found]
     same = len(ours.keys() & theirs.keys() - apart)
     if same > 0:
         report.matches.append(f"{name}: {same} numbers and sentences within {NUMBER:g}")
@@ -258,17 +255,6 @@ def _in_reach(published: dict[str, Any], found: dict[str, Any]) -> bool:
         return False
     moved = max(abs(found["low"] - low), abs(found["high"] - high))
     return bool(low <= b <= high and moved <= REACH * max(high - low, NUMBER) / 2)
-
-
-def _by(distance: float) -> str:
-    return f" (differs by {distance:.3g}, tolerated {NUMBER:g})" if math.isfinite(distance) else ""
-
-
-def _too_far(a: Any, b: Any) -> bool:
-    real = any(isinstance(v, float) for v in (a, b))
-    if not real or not all(isinstance(v, (int, float)) for v in (a, b)):
-        return bool(a != b)
-    return not math.isclose(a, b, abs_tol=NUMBER, rel_tol=NUMBER)
 
 
 def _tables(
