@@ -49,7 +49,7 @@ data: $(STAMP) ## rebuild data/ from recordings and say what changed
 test: lint ## lint, then every test that takes seconds, WORKERS side by side (2)
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not browser and not slow"
 
-test-full: $(STAMP) ## the tests that take longer: in a browser, with TensorFlow, kill loops
+test-full: $(STAMP) ## the tests that take longer: in a browser, with TensorFlow, loops of kills, faults and broken files
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "browser or slow"
 
 # Without the lock file: both ends of what pyproject.toml admits. TensorFlow (`hear`) is left out, as it

@@ -101,6 +101,7 @@ def test_each_pip_line_of_conda_is_a_line_of_a_requirements_file(root, pip_lines
             Requirement(line)
 
 
+@pytest.mark.slow
 def test_pip_takes_the_file_that_conda_writes_and_adds_the_package_alone(root, lock, pip_lines):
     """As conda calls pip, but for the index: all that is asked for is here already."""
     apart = [name for name, pin in lock.items() if installed(name) != pin]

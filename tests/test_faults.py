@@ -13,6 +13,8 @@ import pytest
 
 from cryhear.files import sha256_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):

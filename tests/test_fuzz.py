@@ -12,6 +12,8 @@ from cryhear.corpus import manifest
 EACH = 6
 """Files of a kind; `python tests/fuzz.py` makes any number."""
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_hostile_file_is_read_or_refused_with_a_reason(tmp_path):
     ends = list(fuzz.run(tmp_path, EACH * len(fuzz.KINDS)))
