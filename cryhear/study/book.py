@@ -288,11 +288,26 @@ def _configure(
     config: dict[str, Any], folder: Path, unknown: list[str], beside: dict[str, Path]
 ) -> dict[str, Any]:
     config["html"]["extra_footer"] = provenance(folder / "chapters")
+    config["html"]["announcement"] = banner(read_json(folder / "chapters" / "params.json"))
     settings = config["sphinx"]["config"]
     settings["cryhear_skipped"] = unknown
     # What a page may quote though this run has no such number.
     settings["cryhear_published"] = [path.absolute().as_posix() for path in beside.values()]
     return config
+
+
+def banner(study: dict[str, Any]) -> str:
+    """What stands over every page where the recordings are not Donate-a-Cry's; else ''."""
+    source = study["source"]
+    folders = [source.get("derived") or "", *source.get("roots", ())]
+    if any(Path(folder).name == "donateacry" for folder in folders):
+        return ""
+    made = source.get("synthetic") is not None
+    what = "synthetic cries: every result of it is synthetic" if made else "other recordings"
+    return (
+        f"The study <code>{html.escape(study['name'])}</code> is of {what}. What these pages tell of "
+        "Donate-a-Cry, its app and those who used it is background, and not about this study."
+    )
 
 
 def provenance(chapters: Path) -> str:

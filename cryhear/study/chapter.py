@@ -56,10 +56,10 @@ READ_MODEL = ("12_recording",)
 ABSENT = "(not to be had from this study)"
 """Stands in the place of a number that a study's recordings do not allow."""
 
-NOT_CONCLUDED = "(A conclusion is left out here: this study's recordings do not allow it.)"
+NOT_CONCLUDED = "(A conclusion is left out here: this run has not all the numbers it needs.)"
 """Stands in the place of a sentence whose predicate needs a number that is not to be had."""
 
-NOT_DRAWN = "Not drawn: this study's recordings do not allow it"
+NOT_DRAWN = "Not drawn: this run has no values for it"
 """Stands in the place of such a figure."""
 
 WRITTEN = {

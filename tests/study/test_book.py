@@ -188,6 +188,23 @@ def test_a_chapter_that_was_not_run_leaves_the_contents(project: Path) -> None:
     assert "Where this page came from" in config["html"]["extra_footer"]
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"derived": "data/donateacry"}, ""),
+        ({"roots": ["corpora/donateacry"]}, ""),
+        ({"roots": ["corpora/donateacry/", "cries"]}, ""),
+        ({"synthetic": {}}, "every result of it is synthetic"),
+        ({"roots": ["cries"]}, "is of other recordings"),
+        ({"derived": "data/mine"}, "is of other recordings"),
+    ],
+)  # fmt: skip
+def test_pages_that_are_not_of_donateacry_say_so_at_the_top(source: dict, said: str) -> None:
+    told = book.banner({"name": "a<b", "source": source})
+    assert said in told
+    assert bool(said) == ("<code>a&lt;b</code>" in told)
+
+
 def test_a_run_without_chapters_cannot_be_published(project: Path) -> None:
     (project / "results" / "empty").mkdir()
     with pytest.raises(StudyError, match="no finished chapter"):
