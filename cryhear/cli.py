@@ -289,9 +289,9 @@ def _book(given: argparse.Namespace) -> int:
 
 
 def _pdf(given: argparse.Namespace) -> int:
-    from cryhear.study import printing
+    from cryhear.study import book
 
-    progress.LOG.info("%s", printing.pdf(given.run, given.out))
+    progress.LOG.info("%s", book.pdf(given.run, given.out))
     return 0
 
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_socket
 from extras import absent
 
-from cryhear.study import printing
+from cryhear.study import book
 
 RATE = 16_000
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +76,7 @@ def tone() -> Callable[..., np.ndarray]:
 def browser() -> Iterator[Any]:
     """A Chromium driven over a pipe. It is closed with its module: its event loop bears no other."""
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = printing.chromium()
+    found = book.chromium()
     if not found:
         pytest.skip("no Chromium on the path: nothing is looked at in a browser here")
     pytest_socket.enable_socket()  # for the pipe; each test blocks sockets anew

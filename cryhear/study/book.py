@@ -42,6 +42,11 @@ SHARED = ("source", "set", "labels", "representations", "primary", "preprocess",
 GENERATED = "figure_index"
 """The page made while staging."""
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""Commands under which a Chromium is found, for the PDF."""
+
+PDF = "cryhear.pdf"
+
 STRICT = ("-W", "-n", "--keep-going", "-q")
 
 
@@ -76,6 +81,43 @@ def one_page(run: str | os.PathLike[str] | None, folder: Path) -> Path:
     if not page.exists():
         raise StudyError(f"the builder made no {page.name}; the root of _toc.yml is another page")
     return page
+
+
+def chromium() -> str | None:
+    """Path of a Chromium, where one is found."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def pdf(run: str | os.PathLike[str] | None = None, out: str | os.PathLike[str] = BUILD) -> Path:
+    """Print the whole book, as one page, to `out`/cryhear.pdf by a Chromium that reads from disk.
+
+    The style sheet's print rules set the pages: no sidebars, figures and rows of tables uncut, and
+    without the library's pages, which are for the screen. A PDF already there is replaced only when the
+    new one is whole.
+
+    Raises
+    ------
+    StudyError
+        If no Chromium is found, the book cannot be built, or the browser prints nothing.
+    """
+    browser, target = chromium(), Path(out) / PDF
+    if browser is None:
+        raise StudyError(
+            f"no Chromium was found (looked for {', '.join(BROWSERS)}); install one, or print "
+            "_build/html from any browser"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pdf.") as folder:
+        page, made = one_page(run, Path(folder)), Path(folder) / PDF
+        settings = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+        settings += ["--generate-pdf-document-outline", f"--user-data-dir={folder}/browser"]
+        command = [browser, *settings, f"--print-to-pdf={made}", page.resolve().as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if not made.exists() or made.read_bytes()[:5] != b"%PDF-":
+            said = " ".join(done.stderr.strip().splitlines()[-3:]) or "it gave no reason"
+            raise StudyError(f"{browser} printed nothing: {said}")
+        made.replace(target)
+    return target
 
 
 def publish(run: str | os.PathLike[str]) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from cryhear.study import printing
+from cryhear.study import book
 
 ROOT = Path(__file__).resolve().parents[2]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -139,7 +139,7 @@ def _visit_some(paths: list[Path]) -> list[Visit]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=printing.chromium(), args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=book.chromium(), args=["--no-sandbox"])
         page = offline_page(browser)
         seen = [visit(page, path) for path in paths]
         browser.close()
@@ -259,9 +259,9 @@ def _shared(html: Path) -> int:
 def main() -> int:
     """Print the report; the exit code says whether every budget holds."""
     argparse.ArgumentParser(prog="python -m tests.browser.report", description=__doc__).parse_args()
-    if not printing.chromium():
+    if not book.chromium():
         print(
-            f"no Chromium on the path ({', '.join(printing.BROWSERS)}): install one for this report"
+            f"no Chromium on the path ({', '.join(book.BROWSERS)}): install one for this report"
         )
         return 1
     with tempfile.TemporaryDirectory(prefix="cryhear-look-") as folder:
