@@ -144,6 +144,10 @@ def stage(run: str | os.PathLike[str] | None, folder: Path) -> list[str]:
     if not chapters:
         raise StudyError(f"{source} holds no finished chapter; run the study first (`make report`)")
     ledgers = {name: read_json(folder / "chapters" / name / "ledger.json") for name in chapters}
+    for name in chapters:
+        shutil.copyfile(
+            Path("notebooks") / f"{name}.ipynb", folder / "chapters" / name / f"{name}.ipynb"
+        )
     titles = {name: _title(folder / "chapters" / f"{name}.ipynb") for name in chapters}
     write_text(folder / f"{GENERATED}.md", figure_index(ledgers, titles, source))
     for name, text in library_pages().items():

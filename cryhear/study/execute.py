@@ -258,6 +258,9 @@ def clean(notebook: NotebookNode, chapter: str, ledger: dict[str, Any]) -> Noteb
             continue
         _clean_cell(cell, len(cells), chapter, ledger, placed)
         cells.append(cell)
+    if cells and cells[0].cell_type == "markdown":
+        link = f"{{download}}`this chapter as a notebook <{chapter}/{chapter}.ipynb>`"
+        cells[0].source += f"\n\n:::{{div}} figure-links\n{link}\n:::"
     page.cells = cells
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     page.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})

@@ -260,9 +260,7 @@ def main() -> int:
     """Print the report; the exit code says whether every budget holds."""
     argparse.ArgumentParser(prog="python -m tests.browser.report", description=__doc__).parse_args()
     if not book.chromium():
-        print(
-            f"no Chromium on the path ({', '.join(book.BROWSERS)}): install one for this report"
-        )
+        print(f"no Chromium on the path ({', '.join(book.BROWSERS)}): install one for this report")
         return 1
     with tempfile.TemporaryDirectory(prefix="cryhear-look-") as folder:
         html = build(Path(folder))

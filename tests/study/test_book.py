@@ -251,6 +251,9 @@ def test_the_book_builds_strictly_and_asks_nothing_of_the_network(project: Path)
     assert re.search(r"std-numref\">Fig. \d", page)
     assert 'alt="A rising curve."' in page
     assert "<math " in page
+    offered = re.search(r'href="../(_downloads/[^"]+/04_exploration\.ipynb)"', page)
+    source = Path("notebooks/04_exploration.ipynb")
+    assert (first.parent / offered[1]).read_bytes() == source.read_bytes()
     assert "unlike (figure not made here)" in re.sub(r"<[^>]+>", "", page)
     audit = (first.parent / "chapters" / "01_audit.html").read_text()
     assert "and (chapter not run here)" in re.sub(r"<[^>]+>", "", audit)
