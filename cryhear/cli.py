@@ -102,9 +102,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _complain(message: str) -> None:
-    from cryhear.corpus.folders import printable
-
-    print("cryhear: " + "\n".join(map(printable, message.split("\n"))), file=sys.stderr)
+    print("cryhear: " + "\n".join(map(progress.printable, message.split("\n"))), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -322,15 +320,14 @@ def _data(given: argparse.Namespace) -> int:
 
 
 def _fetch(given: argparse.Namespace) -> int:
-    from cryhear.corpus import find
+    from cryhear.corpus import fetch
 
-    progress.LOG.info("%s", find.fetch(given.name, given.folder))
+    progress.LOG.info("%s", fetch.fetch(given.name, given.folder))
     return 0
 
 
 def _check(given: argparse.Namespace) -> int:
     from cryhear.corpus import find, manifest, questions
-    from cryhear.corpus.folders import printable
 
     table, _ = manifest.build(given.roots, jobs=given.jobs)
     listed = manifest.audit(table, labels=given.labels)
@@ -339,17 +336,18 @@ def _check(given: argparse.Namespace) -> int:
         print(f"{name} ({len(found)})" if given.quiet else f"\n{name} ({len(found)})")
         if len(found) and not given.quiet:
             rows = None if given.verbose else MOST_ROWS
-            shown = found.map(lambda cell: printable(cell) if isinstance(cell, str) else cell)
+            shown = found.map(
+                lambda cell: progress.printable(cell) if isinstance(cell, str) else cell
+            )
             print(shown.to_string(index=False, max_rows=rows, max_colwidth=100))
     for sentence in questions.by_set(table, given.labels):
-        print(f"\n{printable(sentence)}")
+        print(f"\n{progress.printable(sentence)}")
     return PARTIAL if (table["problem"] != "").any() else 0
 
 
 def _embed(given: argparse.Namespace) -> int:
     from cryhear import embedding, params
     from cryhear.corpus import find
-    from cryhear.corpus.folders import printable
     from cryhear.embedding import extract, store
 
     started = time.monotonic()
@@ -372,7 +370,10 @@ def _embed(given: argparse.Namespace) -> int:
     tell.info("%s: %s of %s", target.folder, clips, of)
     for path, problem in [*refused.to_numpy(), *failures[["path", "problem"]].to_numpy()]:
         reason = problem.removeprefix(f"{path}: ")
-        print(f"not embedded: {printable(path)}: {printable(reason)}", file=sys.stderr)
+        print(
+            f"not embedded: {progress.printable(path)}: {progress.printable(reason)}",
+            file=sys.stderr,
+        )
     return PARTIAL if len(refused) + len(failures) else 0
 
 

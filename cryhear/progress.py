@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import unicodedata
 from typing import Any
 
 LOG = logging.getLogger("cryhear")
@@ -49,3 +50,11 @@ def bar(iterable: Any = None, **settings: Any) -> Any:
     from tqdm import tqdm
 
     return tqdm(iterable, disable=None if LOG.level == logging.INFO else True, **settings)
+
+
+def printable(text: str) -> str:
+    """Text for one line of a terminal: what would move its cursor or break the line becomes escapes."""
+    acts = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in acts else c for c in text
+    )

@@ -17,7 +17,7 @@ import pandas as pd
 
 from cryhear.analysis import cross_validation
 from cryhear.corpus import splits
-from cryhear.corpus.overlap import PARTS
+from cryhear.corpus.splits import PARTS
 from cryhear.errors import SplitError
 from cryhear.evaluation.auc import macro_auc
 from cryhear.evaluation.bootstrap import PROBABILITIES

@@ -82,7 +82,7 @@ def augment(
     x = x.astype(np.float32)
     rms = float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) if x.size else 0.0
     chain = _chain(settings)
-    with _seeded(copy_seed(recording, copy, seed)):
+    with seeded(copy_seed(recording, copy, seed)):
         if rms == 0.0 or random.random() >= settings.p_augment:
             return x
         changed = chain(samples=x / np.float32(rms), sample_rate=sample_rate)
@@ -124,14 +124,17 @@ def _chain(settings: Any) -> Any:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    # audiomentations takes no generator; both global ones are seeded, used, and put back.
+def seeded(seed: int) -> Iterator[Any]:
+    """Seed the two global generators that audiomentations draws from, and put them back afterwards.
+
+    Gives Python's, of which the first draw of a copy decides whether it is altered at all.
+    """
     with _GLOBAL_GENERATORS:
         python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         try:
-            yield
+            yield random
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002

@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from cryhear.audio.readers import Header, Recording, begins_as_sound, refused
+from cryhear.audio.readers import Recording, begins_as_sound, refused
 from cryhear.audio.wav import MAX_CHANNELS, SAMPLE_RATES
+
+__all__ = ["EXTENSIONS", "MAX_CHANNELS", "SAMPLE_RATES", "Mono", "blocks", "decode", "is_sound"]
 
 EXTENSIONS = frozenset(
     (
@@ -69,8 +71,8 @@ class Decoded:
 
     Attributes
     ----------
-    samples : numpy.ndarray, shape (n,) if mono else (n, channels), float32
-        Full scale is 1; lossy codecs may overshoot it.
+    samples : numpy.ndarray, shape (n,), float32
+        Mean of the channels; full scale is 1, which lossy codecs may overshoot.
     sample_rate : int
         Hz.
     source : SourceInfo
@@ -82,10 +84,7 @@ class Decoded:
 
 
 def decode(
-    path: str | os.PathLike[str],
-    sample_rate: int | None = 16_000,
-    mono: bool = True,
-    limit_s: float = 600.0,
+    path: str | os.PathLike[str], sample_rate: int | None = 16_000, limit_s: float = 600.0
 ) -> Decoded:
     """Decode a recording.
 
@@ -95,8 +94,6 @@ def decode(
         A file in any format of `EXTENSIONS`; its content decides, not its name.
     sample_rate : int or None
         Rate wanted, Hz (soxr, high quality); None keeps the recording's own.
-    mono : bool
-        Average the channels.
     limit_s : float
         Longest recording taken, seconds.
 
@@ -112,14 +109,21 @@ def decode(
         NaN or infinite samples or numbers beyond any sound, or has a rate or number of channels that no
         recording has.
     """
-    path = Path(path)
-    _check_file(path)
-    with _opened(path) as recording:
-        return _gather(path, recording, sample_rate, mono, limit_s)
+    with _opened(Path(path)) as recording:
+        header = recording.header
+        rate = int(sample_rate or header.sample_rate)
+        samples = np.concatenate([np.zeros(0, np.float32), *_mono(recording, rate, limit_s)])
+        _check_heard(recording, samples)
+        info = SourceInfo(
+            header.codec, header.sample_rate, header.channels, recording.seconds,
+            "; ".join(recording.notes),
+        )  # fmt: skip
+        return Decoded(samples, rate, info)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Recording]:
+    _check_file(path)
     try:
         with open(path, "rb") as file:
             yield Recording(path, file)
@@ -162,24 +166,23 @@ def blocks(
     AudioError
         As `decode`.
     """
-    path = Path(path)
-    _check_file(path)
-    with _opened(path) as recording:
-        yield from _mono(path, recording, sample_rate, limit_s)
+    with _opened(Path(path)) as recording:
+        yield from _mono(recording, sample_rate, limit_s)
 
 
-def _mono(
-    path: Path, recording: Recording, sample_rate: int, limit_s: float
-) -> Iterator[np.ndarray]:
-    """Blocks checked, mixed and resampled as they come."""
-    header, frames = recording.header, 0
-    _check_header(path, header)
-    mono = Mono(header.sample_rate, sample_rate)
-    for block in recording.blocks():
-        frames += len(block)
-        _check_block(path, _peak(block), frames / header.sample_rate, limit_s)
-        yield mono.push(block)
-    yield mono.push(np.zeros((0, 1), np.float32), last=True)
+def _mono(recording: Recording, rate: int, limit_s: float) -> Iterator[np.ndarray]:
+    """Blocks checked, mixed and resampled as they come; parts of another rate by themselves."""
+    stream, source_rate = None, 0
+    for header, block in recording.blocks():
+        _check_block(recording, _peak(block), limit_s)
+        if stream and header.sample_rate != source_rate:
+            yield stream.push(np.zeros((0, 1), np.float32), last=True)
+            stream = None
+        source_rate = header.sample_rate
+        stream = stream or Mono(source_rate, rate)
+        yield stream.push(block)
+    if stream:
+        yield stream.push(np.zeros((0, 1), np.float32), last=True)
 
 
 class Mono:
@@ -197,35 +200,8 @@ class Mono:
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
         """Samples, shape (m,), float32, that a block of shape (n, channels) completes."""
-        mixed = block.mean(axis=1, dtype=np.float32)
+        mixed = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
         return mixed if self._same else self._stream.resample_chunk(mixed, last=last)
-
-
-def _gather(
-    path: Path, recording: Recording, sample_rate: int | None, mono: bool, limit_s: float
-) -> Decoded:
-    """Join blocks of shape (n, channels), mixed and resampled as they come."""
-    header = recording.header
-    _check_header(path, header)
-    rate = int(sample_rate or header.sample_rate)
-    width = 1 if mono else header.channels
-    stream = soxr.ResampleStream(header.sample_rate, rate, width, dtype="float32")
-    pieces, frames, loudest = [], 0, 0.0
-    for block in recording.blocks():
-        frames += len(block)
-        peak = _peak(block)
-        _check_block(path, peak, frames / header.sample_rate, limit_s)
-        loudest = max(loudest, peak)
-        mixed = _mixed(block) if mono else block
-        pieces.append(mixed if rate == header.sample_rate else stream.resample_chunk(mixed))
-    if frames and rate != header.sample_rate:
-        pieces.append(stream.resample_chunk(np.zeros((0, width), np.float32), last=True))
-    samples = np.concatenate(pieces) if pieces else np.zeros((0, width), np.float32)
-    _check_samples(path, samples, loudest)
-    seconds = frames / header.sample_rate
-    warning = "; ".join(recording.notes)
-    info = SourceInfo(header.codec, header.sample_rate, header.channels, seconds, warning)
-    return Decoded(np.ascontiguousarray(samples[:, 0] if mono else samples), rate, info)
 
 
 def _check_file(path: Path) -> None:
@@ -243,29 +219,15 @@ def _check_file(path: Path) -> None:
         raise refused(path, "empty (0 bytes)", "a recording", "copy or download it again")
 
 
-def _check_header(path: Path, header: Header) -> None:
-    low, high = SAMPLE_RATES
-    if not low <= header.sample_rate <= high:
-        raise refused(
-            path, f"sample rate {header.sample_rate} Hz", f"{low} to {high} Hz", "resample it"
-        )
-    if not 1 <= header.channels <= MAX_CHANNELS:
-        raise refused(path, f"{header.channels} channels", f"1 to {MAX_CHANNELS}", "mix it down")
-
-
 def _peak(x: np.ndarray) -> float:
     """Largest magnitude; not finite if any sample is not: one pass for each end, no copy."""
     ends = (x.max(initial=0), -x.min(initial=0))
     return float(np.max(ends))
 
 
-def _mixed(block: np.ndarray) -> np.ndarray:
-    """Mean of the channels, (n, 1)."""
-    return block if block.shape[1] == 1 else block.mean(axis=1, keepdims=True, dtype=np.float32)
-
-
-def _check_block(path: Path, peak: float, seconds: float, limit_s: float) -> None:
-    if seconds > limit_s:
+def _check_block(recording: Recording, peak: float, limit_s: float) -> None:
+    path = recording.path
+    if recording.seconds > limit_s:
         raise refused(
             path, f"longer than {limit_s:g} s", "a shorter recording", "cut it or raise the limit"
         )
@@ -276,9 +238,11 @@ def _check_block(path: Path, peak: float, seconds: float, limit_s: float) -> Non
             path, f"samples up to {peak:.1g} of full scale", f"at most {LOUDEST:.1g}",
             "export it again",
         )  # fmt: skip
+    recording.peak = max(recording.peak, peak)
 
 
-def _check_samples(path: Path, samples: np.ndarray, loudest: float) -> None:
+def _check_heard(recording: Recording, samples: np.ndarray) -> None:
+    path, loudest = recording.path, recording.peak
     if samples.size == 0:
         raise refused(path, "no samples (truncated?)", "sound after the header", "fetch it again")
     if _peak(samples) >= SILENT_PEAK:

@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from cryhear.audio.measurements import dbfs
 from cryhear.errors import AudioError, ParameterError
+
+CLIPPED_AT = 0.99
+"""Share of full scale at and above which a sample counts as clipped."""
+
+FAINTEST = 1e-10
+"""RMS amplitude that digital silence is given, so that its level is -200 dB and not minus infinity."""
 
 RMS_FLOOR = 1e-9
 """Added to the RMS before dividing, as in the original study: digital silence stays silence."""
-
-GAUSSIAN_TRUNCATE = 4.0
-"""Standard deviations after which the Gaussian kernel is cut, the default of SciPy."""
 
 
 def wiener(samples: np.ndarray, size: int = 3) -> np.ndarray:
@@ -59,7 +61,12 @@ def wiener(samples: np.ndarray, size: int = 3) -> np.ndarray:
         raise ParameterError(f"wiener_size is {size}; give an odd number of samples, 3 or more")
     if not x.any():
         return np.zeros_like(x)
-    return _wiener_of_three(x) if size == 3 else _wiener_of_any(x, size)
+    if size == 3:
+        return _wiener_of_three(x)
+    from scipy.signal import wiener as of_scipy
+
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 by 0 where the sound stands still
+        return np.nan_to_num(of_scipy(x.astype(np.float64), size)).astype(np.float32)
 
 
 def _wiener_of_three(x: np.ndarray) -> np.ndarray:
@@ -81,19 +88,8 @@ def _wiener_of_three(x: np.ndarray) -> np.ndarray:
     return np.subtract(x, work, out=work)
 
 
-def _wiener_of_any(x: np.ndarray, size: int) -> np.ndarray:
-    from scipy.ndimage import uniform_filter1d
-
-    wide = x.astype(np.float64)
-    mean = uniform_filter1d(wide, size, mode="constant")
-    variance = uniform_filter1d(np.square(wide), size, mode="constant") - mean**2
-    noise = variance.mean()
-    share = 1.0 - noise / np.maximum(variance, max(noise, np.finfo(np.float64).tiny))
-    return (mean + share * (wide - mean)).astype(np.float32)
-
-
 def gaussian(samples: np.ndarray, sigma: float = 0.5) -> np.ndarray:
-    """Gaussian smoothing, equal to `scipy.ndimage.gaussian_filter1d` (mirrored borders).
+    """Gaussian smoothing by `scipy.ndimage.gaussian_filter1d` (mirrored borders).
 
     Parameters
     ----------
@@ -109,12 +105,9 @@ def gaussian(samples: np.ndarray, sigma: float = 0.5) -> np.ndarray:
     x = _waveform(samples)
     if not sigma > 0.0:
         raise ParameterError(f"gaussian_sigma is {sigma}; give a number of samples above 0")
-    radius = int(GAUSSIAN_TRUNCATE * sigma + 0.5)
-    if not x.size or radius == 0:
-        return x.copy()
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).astype(np.float32)
-    return np.convolve(np.pad(x, radius, mode="symmetric"), kernel, mode="valid")
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(x, sigma)
 
 
 def rms_normalise(samples: np.ndarray, target: float = 0.1) -> np.ndarray:
@@ -141,6 +134,17 @@ def rms_normalise(samples: np.ndarray, target: float = 0.1) -> np.ndarray:
     if not target > 0.0:
         raise ParameterError(f"rms_target is {target}; give an amplitude above 0 (full scale is 1)")
     return x * np.float32(target / (_rms(x) + RMS_FLOOR))
+
+
+def dbfs(rms: float) -> float:
+    """Level in dB re full scale of a root-mean-square amplitude; -200 for digital silence.
+
+    Examples
+    --------
+    >>> float(dbfs(0.1)), float(dbfs(0.0))
+    (-20.0, -200.0)
+    """
+    return 20.0 * np.log10(max(rms, FAINTEST))
 
 
 def level_dbfs(samples: np.ndarray) -> float:

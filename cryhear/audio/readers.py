@@ -15,14 +15,14 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
-import soxr
 
-from cryhear.audio.wav import OtherEncoding, Wav, refused
+from cryhear.audio.wav import UNKNOWN_FROM, OtherEncoding, Wav, check_form, refused
 from cryhear.errors import AudioError
 
 if TYPE_CHECKING:
@@ -97,6 +97,10 @@ class Recording:
         Of the first frame that can be decoded, which knows more than the container does.
     notes : list of str
         Where what was read is not what the file says: complete after the last block.
+    seconds : float
+        Read so far.
+    peak : float
+        Largest magnitude heard so far, kept by who reads.
 
     Raises
     ------
@@ -107,60 +111,45 @@ class Recording:
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.notes: list[str] = []
-        self._path, self._file = path, file
-        self._pieces = self._all()
-        first = next(self._pieces, None)
+        self.seconds = self.peak = 0.0
+        self.path, self._file = path, file
+        self._parts = self._all()
+        first = next(self._parts, None)
         if first is None:
             raise refused(
                 path, "no samples (truncated?)", "sound after the header", "fetch it again"
             )
-        self.header, self._first = first
+        self.header, self._first = first[0], first
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Blocks of shape (n, channels), float32, full scale 1, in the header's rate and channels.
+    def blocks(self) -> Iterator[tuple[Header, np.ndarray]]:
+        """Blocks of shape (n, channels), float32, full scale 1, each with the header it comes under.
 
-        Parts of another rate are resampled, of other channels averaged; damaged packets are passed
-        over. Both are noted.
+        Damaged packets are passed over; that, and a rate or channels that change, is noted.
         """
-        header, rate, frames = self.header, self.header.sample_rate, 0
-        stream: soxr.ResampleStream | None = None
-        for now, block in self._with_first():
-            if (now.sample_rate, now.channels) != (header.sample_rate, header.channels):
-                self._changed(now, frames)
-            if now.sample_rate != rate:
-                yield from _rest(stream, header.channels)
-                rate = now.sample_rate
-                same = rate == header.sample_rate
-                stream = None if same else _resampler(rate, header)
-            if now.channels != header.channels:
-                mixed = block.mean(axis=1, keepdims=True, dtype=np.float32)
-                block = np.ascontiguousarray(np.broadcast_to(mixed, (len(block), header.channels)))
-            out = block if stream is None else stream.resample_chunk(block)
-            frames += len(out)
-            yield out
-        yield from _rest(stream, header.channels)
-
-    def _with_first(self) -> Iterator[tuple[Header, np.ndarray]]:
-        yield self.header, self._first
-        yield from self._pieces
-
-    def _changed(self, now: Header, frames: int) -> None:
-        said = f"{now.sample_rate} Hz and {now.channels} channels"
-        if not any(said in note for note in self.notes):
-            at = frames / self.header.sample_rate
-            self.notes.append(f"it goes on at {said} from {at:.1f} s")
+        for now, block in chain([self._first], self._parts):
+            said = f"it goes on at {now.sample_rate} Hz and {now.channels} channels"
+            same = (now.sample_rate, now.channels) == (
+                self.header.sample_rate,
+                self.header.channels,
+            )
+            if not same and not any(said in note for note in self.notes):
+                self.notes.append(f"{said} from {self.seconds:.1f} s")
+            self.seconds += len(block) / now.sample_rate
+            yield now, block
 
     def _all(self) -> Iterator[tuple[Header, np.ndarray]]:
         """Blocks of every part, each with the header it comes under."""
         starts = _starts(self._file)
         for number, (start, stop) in enumerate(zip(starts, [*starts[1:], None], strict=True)):
-            window = _Window(self._file, start, stop, self._path.suffix)
+            window = _Window(self._file, start, stop, self.path.suffix)
             try:
-                yield from self._part(window)
+                for header, block in self._part(window):
+                    check_form(self.path, header.sample_rate, header.channels)
+                    yield header, block
             except AudioError as error:
                 if number == 0 or "longer than" in str(error):
                     raise
-                why = str(error).removeprefix(f"{self._path}: ").split(";")[0]
+                why = str(error).removeprefix(f"{self.path}: ").split(";")[0]
                 self.notes.append(f"what begins at byte {start:,} cannot be read: {why}")
 
     def _part(self, window: _Window) -> Iterator[tuple[Header, np.ndarray]]:
@@ -168,7 +157,7 @@ class Recording:
         if head[:4] in (b"RIFF", b"RF64", b"BW64"):
             window.seek(0)
             with suppress(OtherEncoding):
-                wav = Wav(window.read, str(self._path), len(window))
+                wav = Wav(window.read, str(self.path), len(window))
                 wav.notes = self.notes
                 yield from _of_wav(wav)
                 return
@@ -194,15 +183,15 @@ class Recording:
             container = av.open(window, options=_OPTIONS, **lenient)
         except av.FFmpegError as error:
             raise refused(
-                self._path, f"not audio, or damaged ({error.strerror})", "a recording",
+                self.path, f"not audio, or damaged ({error.strerror})", "a recording",
                 "check what it is",
             ) from error  # fmt: skip
         with container:
             if not container.streams.audio:
-                raise refused(self._path, "no audio stream", "one", "export its sound")
+                raise refused(self.path, "no audio stream", "one", "export its sound")
             if container.streams.audio[0].codec_context is None:
                 raise refused(
-                    self._path, "not audio, or in an encoding that nobody knows", "a recording",
+                    self.path, "not audio, or in an encoding that nobody knows", "a recording",
                     "convert it to WAV or FLAC",
                 )  # fmt: skip
             seconds = 0.0
@@ -213,7 +202,7 @@ class Recording:
             except ValueError as error:
                 # PyAV 19, where the decoder could not be opened: to ask it anything else ends the process.
                 raise refused(
-                    self._path, "no samples that can be decoded", "sound after the header",
+                    self.path, "no samples that can be decoded", "sound after the header",
                     "fetch it again",
                 ) from error  # fmt: skip
             said = _length_of(container)
@@ -265,7 +254,7 @@ def _starts(file: IO[bytes]) -> list[int]:
         file.seek(offset)
         head = file.read(_LONGEST_START)
     kind = next((k for k in _STARTS if k.match(head)), None)
-    if kind is None:
+    if kind is None or _is_whole_riff(file, head):
         return [0]
     found, at, beside = [0], offset + 1, offset
     while True:
@@ -278,6 +267,12 @@ def _starts(file: IO[bytes]) -> list[int]:
             found.append(start)
             beside = start
         at = start + 1
+
+
+def _is_whole_riff(file: IO[bytes], head: bytes) -> bool:
+    """Whether a WAV header counts every byte that there is, so that no other file follows."""
+    size = int.from_bytes(head[4:8], "little")
+    return head[:4] == b"RIFF" and os.fstat(file.fileno()).st_size <= size + 9 < UNKNOWN_FROM
 
 
 def _search(file: IO[bytes], kind: re.Pattern[bytes], at: int) -> int | None:
@@ -392,12 +387,3 @@ def _samples(frame: av.AudioFrame) -> np.ndarray:
     if x.dtype.kind == "i":
         return x.astype(np.float32) / 2 ** (8 * x.dtype.itemsize - 1)
     return x.astype(np.float32)
-
-
-def _resampler(rate: int, header: Header) -> soxr.ResampleStream:
-    return soxr.ResampleStream(rate, header.sample_rate, header.channels, dtype="float32")
-
-
-def _rest(stream: soxr.ResampleStream | None, channels: int) -> Iterator[np.ndarray]:
-    if stream is not None:
-        yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)

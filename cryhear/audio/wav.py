@@ -71,6 +71,17 @@ def refused(name: object, found: str, expected: str, remedy: str) -> AudioError:
     return AudioError(f"{name}: {found}; expected {expected}; {remedy}")
 
 
+def check_form(name: object, rate: int, channels: int) -> None:
+    """Refuse a sample rate (Hz) or a number of channels that no recording has."""
+    low, high = SAMPLE_RATES
+    if not low <= rate <= high or not 1 <= channels <= MAX_CHANNELS:
+        raise refused(
+            name, f"sample rate {rate} Hz, {channels} channels",
+            f"{low} to {high} Hz and 1 to {MAX_CHANNELS} channels",
+            "check what wrote it, or --rate and --channels of raw sound",
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Format:
     """How bytes are samples.
@@ -97,13 +108,7 @@ class Format:
     name: str = "standard input"
 
     def __post_init__(self) -> None:
-        low, high = SAMPLE_RATES
-        if not low <= self.rate <= high or not 1 <= self.channels <= MAX_CHANNELS:
-            raise refused(
-                self.name, f"sample rate {self.rate} Hz, {self.channels} channels",
-                f"{low} to {high} Hz and 1 to {MAX_CHANNELS} channels",
-                "check what wrote it, or --rate and --channels of raw sound",
-            )  # fmt: skip
+        check_form(self.name, self.rate, self.channels)
 
     @property
     def width(self) -> int:
@@ -142,9 +147,7 @@ class Format:
                     "let the recorder write S24_3LE or S16_LE",
                 )  # fmt: skip
             triples = np.frombuffer(data, np.uint8).reshape(-1, 3)
-            padded = np.zeros((len(triples), 4), np.uint8)
-            padded[:, 1:] = triples
-            x = (padded.view("<i4")[:, 0] >> 8).astype(np.float32)
+            x = (np.pad(triples, ((0, 0), (1, 0))).view("<i4")[:, 0] >> 8).astype(np.float32)
         if self.encoding == "u8":
             x = x - 128
         with np.errstate(over="ignore", invalid="ignore"):

@@ -31,15 +31,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from cryhear.audio.decode import EXTENSIONS
-from cryhear.corpus.fetch import ARCHIVES, Archive, fetch
 from cryhear.corpus.folders import others, plain, walk
 from cryhear.errors import CorpusError
 from cryhear.files import sha256_of
-
-__all__ = [
-    "AGE_BANDS", "ARCHIVES", "CLEANED_FOLDERS", "ID_DIGITS", "SETS_BY_FOLDER", "Archive",
-    "DonateacryName", "fetch", "find_all", "find_recordings", "hashed", "parse_donateacry_name",
-]  # fmt: skip
 
 AGE_BANDS = ("04", "48", "26", "72", "22")
 """Donate-a-Cry's age codes, youngest first: 0-4 weeks, 4-8 weeks, 2-6 months, 7 months to 2 years,
@@ -190,7 +184,7 @@ def _folded(identity: str) -> str:
     return unicodedata.normalize("NFC", identity.strip()).casefold()
 
 
-def find_recordings(root: str | os.PathLike[str], set_name: str | None = None) -> pd.DataFrame:
+def find_recordings(root: str | os.PathLike[str]) -> pd.DataFrame:
     """List the recordings under a folder.
 
     Parameters
@@ -198,8 +192,6 @@ def find_recordings(root: str | os.PathLike[str], set_name: str | None = None) -
     root : path-like
         A folder; every folder below it is searched. Hidden files and folders and files without an
         audio extension are passed over.
-    set_name : str, optional
-        Overrides the set that folder names imply.
 
     Returns
     -------
@@ -221,13 +213,12 @@ def find_recordings(root: str | os.PathLike[str], set_name: str | None = None) -
             f"root {os.fspath(root)} is not a folder; expected a folder of recordings; "
             "check `roots`, or fetch a corpus (`cryhear corpus fetch donateacry`)"
         )
-    rows = [_row(folder, called, path, problem, set_name) for path, problem in walk(folder)]
-    if not any(row["problem"] == "" for row in rows):
-        refused = [f"{row['path']} is {row['problem']}" for row in rows[:1]]
+    rows = [_row(folder, called, path, problem) for path, problem in walk(folder)]
+    if all(row["problem"] for row in rows):
+        first = f" ({len(rows)} cannot: {rows[0]['path']} is {rows[0]['problem']})" if rows else ""
         raise CorpusError(
-            f"root {os.fspath(root)} holds no recording that can be opened"
-            + "".join(f" ({len(rows)} cannot: {first})" for first in refused)
-            + f"; expected files ending in {' '.join(sorted(EXTENSIONS))}; check `roots`"
+            f"root {os.fspath(root)} holds no recording that can be opened{first}; expected files "
+            f"ending in {' '.join(sorted(EXTENSIONS))}; check `roots`"
         )
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values(["folder", "name"], kind="stable", ignore_index=True)
@@ -252,7 +243,6 @@ def find_all(roots: Sequence[str | os.PathLike[str]]) -> pd.DataFrame:
     CorpusError
         No root is given, or one is unusable.
     """
-    roots = [roots] if isinstance(roots, (str, os.PathLike)) else list(roots)
     if not roots:
         raise CorpusError("no root is given; expected at least one folder; set `roots`")
     tables: list[pd.DataFrame] = []
@@ -338,9 +328,7 @@ def _renamed(table: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
     )
 
 
-def _row(
-    root: Path, corpus: str, path: Path, problem: str, set_name: str | None
-) -> dict[str, object]:
+def _row(root: Path, corpus: str, path: Path, problem: str) -> dict[str, object]:
     below = PurePosixPath(plain(path.relative_to(root).as_posix()))
     folder = "" if below.parent == PurePosixPath(".") else below.parent.as_posix()
     parsed = parse_donateacry_name(below.name)
@@ -349,7 +337,7 @@ def _row(
         "path": plain(str(path)),
         "root": plain(str(root)),
         "corpus": corpus,
-        "set": set_name or next(filter(None, of_folder), corpus),
+        "set": next(filter(None, of_folder), corpus),
         "folder": folder,
         "name": below.name,
         "problem": problem,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,11 +89,3 @@ def _obstacle(root: Path, path: Path, linked: bool) -> str:
 def plain(name: str) -> str:
     """A name that any file format can hold: bytes that are no UTF-8 become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
-
-
-def printable(text: str) -> str:
-    """Text for one line of a terminal: what would move its cursor or break the line becomes escapes."""
-    acts = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in acts else c for c in text
-    )

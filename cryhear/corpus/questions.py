@@ -29,35 +29,51 @@ FOLDS = 5
 """Folds unless a study asks for others: a class needs an infant for each."""
 
 
-def refusal(used: pd.DataFrame, chapter: str, folds: int = FOLDS) -> str:
-    """Why a chapter cannot be asked of these recordings, in a sentence for its reader; '' if it can.
+def limits(used: pd.DataFrame, folds: int = FOLDS) -> list[tuple[tuple[str, ...], str]]:
+    """What a set of recordings cannot be asked: the chapters concerned, and why, a sentence each.
 
     Parameters
     ----------
     used : pandas.DataFrame
         ``label`` and ``infant``, one row a used recording.
-    chapter : str
-        ``09_leakage``, or ``model``.
     folds : int
-        How many folds it draws over infants.
+        How many folds a chapter draws over infants.
+
+    Examples
+    --------
+    >>> few = pd.DataFrame({"label": ["pain", "hunger"], "infant": ["a", "b"]})
+    >>> for chapters, sentence in limits(few):
+    ...     print(len(chapters), sentence.split(":")[0])
+    8 No class neurological
+    5 Fewer than 5 infants of pain (1), hunger (1)
+    0 No infant has two recordings
     """
-    if chapter not in COMPARING:
-        return ""
     infants = used.groupby("label")["infant"].nunique().reindex(CLASSES, fill_value=0)
+    found: list[tuple[tuple[str, ...], str]] = []
     missing = [display_name(name) for name, n in infants.items() if n == 0]
     if missing:
-        compared = f"{', '.join(map(display_name, CLASSES[:-1]))} and {display_name(CLASSES[-1])}"
-        return (
-            f"These recordings hold none of class {' and none of class '.join(missing)}; comparing "
-            f"{compared} cries takes recordings of all three."
-        )
-    few = [f"{display_name(name)} has {n}" for name, n in infants.items() if n < folds]
-    if few and chapter in FOLDED:
-        return (
-            f"Infants are held out in {folds} turns, which takes {folds} infants or more of each class; "
-            f"{' and '.join(few)}."
-        )
-    return ""
+        found.append((COMPARING, (
+            f"No class {' and no class '.join(missing)}: chapters {_numbers(COMPARING)} compare the three "
+            "classes and cannot be asked, and no model is trained."
+        )))  # fmt: skip
+    few = [f"{display_name(name)} ({n})" for name, n in infants.items() if 0 < n < folds]
+    if few:
+        found.append((FOLDED, (
+            f"Fewer than {folds} infants of {', '.join(few)}: chapters {_numbers(FOLDED)}, which hold "
+            f"infants out in {folds} folds, cannot be asked, and no model is trained."
+        )))  # fmt: skip
+    if len(used) and not used["infant"].duplicated().any():
+        found.append(((), (
+            "No infant has two recordings: whether cries of one infant are alike, and what keeping "
+            "infants apart changes, cannot be asked. If several recordings are of one child, say so in "
+            "their names."
+        )))  # fmt: skip
+    return found
+
+
+def refusal(used: pd.DataFrame, chapter: str, folds: int = FOLDS) -> str:
+    """Why a chapter (``09_leakage``, or ``model``) cannot be asked of these recordings; '' if it can."""
+    return next((why for chapters, why in limits(used, folds) if chapter in chapters), "")
 
 
 def unnamed(used: pd.DataFrame) -> str:
@@ -78,41 +94,6 @@ def unnamed(used: pd.DataFrame) -> str:
     )
 
 
-def told(used: pd.DataFrame) -> list[str]:
-    """What a set cannot be asked, a sentence each: for `cryhear corpus check` and chapter 1.
-
-    Examples
-    --------
-    >>> few = pd.DataFrame({"label": ["pain", "hunger"], "infant": ["a", "b"]})
-    >>> for sentence in told(few):
-    ...     print(sentence.split(":")[0])
-    No class neurological
-    Fewer than 5 infants of pain (1), hunger (1)
-    No infant has two recordings
-    """
-    infants = used.groupby("label")["infant"].nunique().reindex(CLASSES, fill_value=0)
-    sentences = []
-    missing = [display_name(name) for name, n in infants.items() if n == 0]
-    if missing:
-        sentences.append(
-            f"No class {' and no class '.join(missing)}: chapters {_numbers(COMPARING)} compare the three "
-            "classes and cannot be asked, and no model is trained."
-        )
-    few = [f"{display_name(name)} ({n})" for name, n in infants.items() if 0 < n < FOLDS]
-    if few:
-        sentences.append(
-            f"Fewer than {FOLDS} infants of {', '.join(few)}: chapters {_numbers(FOLDED)}, which hold "
-            f"infants out in {FOLDS} folds, cannot be asked, and no model is trained."
-        )
-    if len(used) and not used["infant"].duplicated().any():
-        sentences.append(
-            "No infant has two recordings: whether cries of one infant are alike, and what keeping "
-            "infants apart changes, cannot be asked. If several recordings are of one child, say so in "
-            "their names."
-        )
-    return sentences
-
-
 def _numbers(chapters: tuple[str, ...]) -> str:
     numbers = [int(name.split("_")[0]) for name in chapters if name[0].isdigit()]
     if numbers == list(range(numbers[0], numbers[-1] + 1)):
@@ -121,15 +102,13 @@ def _numbers(chapters: tuple[str, ...]) -> str:
 
 
 def by_set(manifest: pd.DataFrame, labels: str) -> list[str]:
-    """`told` of every set that a manifest holds, each sentence with its set's name before it."""
+    """What every set that a manifest holds cannot be asked, a sentence each, its set's name before it."""
     from cryhear.corpus.manifest import select
 
-    rows = {
-        name: select(manifest, set=name, labels=labels) for name in sorted(manifest["set"].unique())
-    }
-    used = {name: own[own["status"] == "used"] for name, own in rows.items()}
-    return [
-        f"{name}: {sentence}"
-        for name, own in used.items()
-        for sentence in (*filter(None, [unnamed(own)]), *told(own))
-    ]
+    sentences = []
+    for name in sorted(manifest["set"].unique()):
+        own = select(manifest, set=name, labels=labels)
+        used = own[own["status"] == "used"]
+        said = [unnamed(used), *(why for _, why in limits(used))]
+        sentences += [f"{name}: {sentence}" for sentence in said if sentence]
+    return sentences

@@ -220,7 +220,7 @@ def split_proof(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        What `cryhear.corpus.overlap.overlap_proof` returns (``part_a``, ``part_b``, ``infants_a``,
+        What `cryhear.corpus.splits.overlap_proof` returns (``part_a``, ``part_b``, ``infants_a``,
         ``infants_b``, ``shared_infants``), for one split or for several stacked, with ``unit``
         ('file', 'infant'): what the split deals. Drawn on the diagonal are all infants of a part,
         beside it those in both.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from cryhear.audio import preprocess
-from cryhear.audio.measurements import CLIPPED_AT
+from cryhear.audio.preprocess import CLIPPED_AT
 from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
 from cryhear.errors import ParameterError
 from cryhear.prediction.bundle import CARD, LEVELS, Bundle, names_classes, number, settings

@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cryhear import __version__
-from cryhear.corpus.folders import printable
 from cryhear.embedding import availability, hear, hear_pytorch
 from cryhear.errors import CryhearError, how_to_install
 from cryhear.prediction import bundle, gate, predict
+from cryhear.progress import printable
 
 PACKAGES = {
     "core": ("numpy", "scipy", "pandas", "scikit-learn", "soundfile", "soxr", "av", "safetensors"),

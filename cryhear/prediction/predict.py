@@ -29,12 +29,12 @@ import numpy as np
 from cryhear import progress
 from cryhear.audio import decode
 from cryhear.corpus import folders
-from cryhear.corpus.folders import printable
 from cryhear.errors import AudioError, BundleError, CryhearError
 from cryhear.prediction import bundle, gate
 from cryhear.prediction.bundle import names_classes, number
 from cryhear.prediction.decide import NOT_SHOWN, Clip, Cutter, Judge, Recording
 from cryhear.prediction.stream import standard_input
+from cryhear.progress import printable
 
 BUNDLE = Path("results/default/model")
 """Where the default study leaves its model."""

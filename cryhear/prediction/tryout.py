@@ -15,7 +15,6 @@ import pandas as pd
 from cryhear.analysis import demonstrations
 from cryhear.audio import features
 from cryhear.audio.decode import decode
-from cryhear.audio.spectra import long_bands
 from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
 from cryhear.errors import MissingArtefactError
 from cryhear.prediction import bundle, gate, predict
@@ -68,7 +67,7 @@ def pictures(samples: np.ndarray, name: str) -> tuple[pd.DataFrame, pd.DataFrame
     )
     frames = pd.DataFrame(picture[:, columns].T).add_prefix("band_")
     frames.insert(0, "time_s", columns * 256 / SAMPLE_RATE)
-    return wave, long_bands(frames).assign(label=name)
+    return wave, features.long_bands(frames).assign(label=name)
 
 
 def decisions(result: predict.Result) -> pd.DataFrame:

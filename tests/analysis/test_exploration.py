@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from cryhear.analysis import exploration
-from cryhear.audio import spectra
 from cryhear.errors import EvaluationError
 
 ROUNDING = 1e-5
@@ -129,17 +128,6 @@ def test_stability_of_equal_and_unrelated_maps() -> None:
     assert chance["shape agreement"] < SHUFFLED
 
 
-def test_a_band_is_empty_only_at_the_floor_of_the_measurement() -> None:
-    from cryhear.audio.features import RATE, mean_spectrum
-
-    t = np.arange(RATE) / RATE
-    tone = (0.1 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)
-    empty = spectra.at_floor(pd.Series(mean_spectrum(tone)))
-    loudest = int(np.argmax(mean_spectrum(tone)))
-    assert not empty[loudest]
-    assert spectra.at_floor(pd.Series(mean_spectrum(np.zeros(RATE, np.float32)))).all()
-
-
 @pytest.mark.slow  # numba compiles UMAP at its first use
 def test_umap_is_seeded_finite_and_imports_no_tensorflow() -> None:
     loaded = "tensorflow" in sys.modules
@@ -152,36 +140,6 @@ def test_umap_is_seeded_finite_and_imports_no_tensorflow() -> None:
     assert np.array_equal(one, same)
     assert np.array_equal(X, before)
     assert ("tensorflow" in sys.modules) == loaded
-
-
-def test_bands_become_long_and_are_averaged_by_group() -> None:
-    table = pd.DataFrame(
-        {
-            "recording": ["a", "b"],
-            "set": ["u", "u"],
-            "band_0": [-10.0, -20.0],
-            "band_1": [-30.0, -40.0],
-        }
-    )
-    long = spectra.long_bands(table)
-    assert list(long.columns) == ["recording", "set", "frequency_hz", "level_db"]
-    assert long["frequency_hz"].between(0, 8000, inclusive="neither").all()
-    mean = spectra.median_spectra(long.assign(empty=[False, False, False, True]), "set")
-    assert list(mean["level_db"]) == [-15.0, -35.0]
-    assert list(mean["empty"]) == [0.0, 0.5]
-    assert list(mean["n"]) == [2, 2]
-    assert (mean["low"] < mean["level_db"]).all()
-
-
-def test_treble_is_the_loudest_above_a_frequency_against_the_loudest_of_all() -> None:
-    bands = pd.DataFrame(
-        {
-            "label": ["a", "a", "b", "b"],
-            "frequency_hz": [1000.0, 5000.0, 1000.0, 5000.0],
-            "level_db": [-10.0, -45.0, -30.0, -20.0],
-        }
-    )
-    assert spectra.treble(bands, "label").to_dict() == {"a": -35.0, "b": 0.0}
 
 
 def test_many_rows_are_sampled_by_whole_infants_and_it_is_said(capsys) -> None:

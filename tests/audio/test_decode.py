@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from made_sound import RATE, encoded
 
-from cryhear.audio import decode
+from cryhear.audio import decode, readers
 from cryhear.errors import AudioError
 
 LENGTH = 2 * RATE
@@ -106,13 +106,11 @@ def test_resamples_to_the_rate_asked_for(tmp_path, rate):
     assert decoded.source.duration_s == pytest.approx(3.0)
 
 
-def test_keeps_its_own_rate_and_channels_if_asked(tmp_path, sine):
+def test_keeps_its_own_rate_if_asked_and_averages_channels(tmp_path, sine):
     both = np.stack([sine, 0.5 * sine], axis=1)
     soundfile.write(tmp_path / "a.wav", both, 44_100, subtype="FLOAT")
-    decoded = decode.decode(tmp_path / "a.wav", sample_rate=None, mono=False)
-    assert decoded.sample_rate == 44_100
-    np.testing.assert_array_equal(decoded.samples, both)
     mixed = decode.decode(tmp_path / "a.wav", sample_rate=None)
+    assert (mixed.sample_rate, mixed.source.channels) == (44_100, 2)
     np.testing.assert_allclose(mixed.samples, 0.75 * sine, atol=1e-6)  # float32 rounding
 
 
@@ -473,3 +471,10 @@ def test_a_name_is_never_taken_for_an_address(tmp_path, monkeypatch, name):
     assert decode.decode(name).source.duration_s == pytest.approx(1.0, abs=0.2)
     pieces = np.concatenate(list(decode.blocks(name)))
     assert len(pieces) == pytest.approx(RATE, abs=0.2 * RATE)
+
+
+def test_a_long_wav_that_counts_its_bytes_is_not_searched_for_others(tmp_path, sine, monkeypatch):
+    """Joined WAV files are found by their beginnings; a header that covers the file leaves none to find."""
+    soundfile.write(tmp_path / "a.wav", sine, RATE)
+    monkeypatch.setattr(readers, "_search", lambda *_: pytest.fail("searched"))
+    assert len(decode.decode(tmp_path / "a.wav").samples) == LENGTH

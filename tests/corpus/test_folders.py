@@ -113,8 +113,3 @@ def test_a_set_named_by_a_folder_may_hold_anything(tmp_path, tone):
     soundfile.write(root / "x.wav", tone(2.5), 16_000)
     table, _ = manifest.build([root])
     assert table["set"].tolist() == ["two\nlines <b>"]
-
-
-def test_what_would_move_a_terminals_cursor_becomes_escapes():
-    assert folders.printable("a\x1b[31mb\nc\u202ed\udcff") == "a\\x1b[31mb\\nc\\u202ed\\udcff"
-    assert folders.printable("naïve 泣 .wav") == "naïve 泣 .wav"

@@ -32,7 +32,7 @@ def test_a_chapter_is_refused_where_a_class_is_missing_or_has_too_few_infants(us
 @given(ROWS)
 @settings(deadline=None)
 def test_what_is_told_beforehand_is_what_chapters_refuse(used):
-    sentences = " ".join(questions.told(used))
+    sentences = " ".join(why for _, why in questions.limits(used))
     for chapter in (*questions.COMPARING, "12_recording"):
         if questions.refusal(used, chapter):
             assert "cannot be asked" in sentences
@@ -42,9 +42,12 @@ def test_what_is_told_beforehand_is_what_chapters_refuse(used):
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        (("pain", "hunger"), "none of class neurological"),
-        (("hunger",), "none of class pain and none of class neurological"),
-        (CLASSES, "pain has 1 and hunger has 1 and neurological has 1"),
+        (("pain", "hunger"), "No class neurological: chapters 5 to 11 compare"),
+        (("hunger",), "No class pain and no class neurological"),
+        (
+            CLASSES,
+            "Fewer than 5 infants of pain (1), hunger (1), neurological (1): chapters 7, 9, 10 and 11",
+        ),
     ],
 )
 def test_a_refusal_is_a_sentence_for_its_reader(labels, says):

@@ -282,7 +282,7 @@ def test_null_distribution_leaves_the_observed_row_out() -> None:
 
 
 def test_split_proof_shows_what_overlap_proof_counts() -> None:
-    from cryhear.corpus.overlap import overlap_proof
+    from cryhear.corpus.splits import overlap_proof
 
     recordings = pd.DataFrame(
         {"recording": list("abcd"), "infant": ["i", "i", "j", "k"], "label": ["pain"] * 4}

@@ -43,5 +43,5 @@ def test_a_study_of_two_classes_says_in_each_chapter_what_cannot_be_asked(tmp_pa
     assert made.returncode == 0, made.stdout + made.stderr
     for chapter in ("05_classical", "09_leakage", "11_robustness"):
         assert "cannot be asked of this study" in _page(project, f"chapters/{chapter}")
-        assert "none of class neurological" in _page(project, f"chapters/{chapter}")
+        assert "No class neurological" in _page(project, f"chapters/{chapter}")
     assert "(not run here)" in _page(project, "intro")
