@@ -92,11 +92,12 @@ def points(n: int = 300) -> pd.DataFrame:
 def distribution() -> pd.DataFrame:
     share = {"train": 0.4, "validation": 0.15, "test": 0.15, "holdout": 0.3}
     rows = [
-        (p, c, round(n * share[p]))
+        (unit, p, c, round(n * share[p]))
+        for unit in ("file", "infant")
         for p in PARTS
         for c, n in zip(CLASSES, (102, 742, 88), strict=True)
     ]
-    return frame(rows, "part", "label", "n")
+    return frame(rows, "unit", "part", "label", "n")
 
 
 def proof() -> pd.DataFrame:
@@ -387,7 +388,6 @@ def degraded() -> pd.DataFrame:
 
 EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "class_distribution": lambda: ((distribution(),), {}),
-    "class_distribution:together": lambda: ((distribution(),), {"together": True}),
     "counts": lambda: ((frame([("3gp amr_nb", 600, "android"), ("caf ima4", 360, "ios"), ("wav", 20, "ios"), ("wav", 100, "android")], "group", "n", "platform"),), {"by": "platform"}),
     "ages": lambda: ((points().groupby(["age_band", "label"]).size().rename("n").reset_index(),), {}),
     "infant_mosaic": lambda: ((mosaic(),), {}),

@@ -38,8 +38,6 @@ FIELD = {
 """What of the field's libraries a chapter calls itself, for the step it is named after."""
 
 AS_BEFORE = {
-    "01_audit",
-    "02_preprocessing",
     "03_embedding",
     "04_exploration",
     "05_classical",

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from cryhear.errors import AudioError, ParameterError
+from cryhear.audio.preprocess import waveform
+from cryhear.errors import ParameterError
 
 COPY = "augmented_"
 """How the name of an altered version that is an augmented copy starts; its number follows."""
@@ -73,13 +74,7 @@ def augment(
     AudioError
         The waveform is not one channel of finite floating point samples.
     """
-    x = np.asarray(samples)
-    if x.ndim != 1 or not np.issubdtype(x.dtype, np.floating) or not np.isfinite(x).all():
-        raise AudioError(
-            f"recording {recording}: the waveform has shape {x.shape} and type {x.dtype}; give one "
-            "channel of finite floating point samples"
-        )
-    x = x.astype(np.float32)
+    x = np.array(waveform(samples))
     rms = float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) if x.size else 0.0
     chain = _chain(settings)
     with seeded(copy_seed(recording, copy, seed)):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import soxr
 
+from cryhear.audio.preprocess import waveform
 from cryhear.errors import AudioError
 
 Function = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
@@ -55,12 +56,7 @@ class Perturbation:
         self, samples: np.ndarray, sample_rate: int, rng: np.random.Generator
     ) -> np.ndarray:
         """Perturb a waveform; see `function`. The input is not changed."""
-        x = np.array(samples, dtype=np.float32)
-        if x.ndim != 1 or not x.size or not np.isfinite(x).all():
-            raise AudioError(
-                f"{self.name}: the waveform has shape {x.shape} or is not finite; give one channel "
-                "of finite samples, at least one"
-            )
+        x = np.array(waveform(samples))
         return np.ascontiguousarray(self.function(x, sample_rate, rng), dtype=np.float32)
 
 

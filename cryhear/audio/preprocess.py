@@ -56,7 +56,7 @@ def wiener(samples: np.ndarray, size: int = 3) -> np.ndarray:
     ----------
     Lim, J. S. (1990). Two-Dimensional Signal and Image Processing. Prentice Hall, p. 548.
     """
-    x = _waveform(samples)
+    x = waveform(samples)
     if size < 3 or size % 2 == 0:
         raise ParameterError(f"wiener_size is {size}; give an odd number of samples, 3 or more")
     if not x.any():
@@ -102,7 +102,7 @@ def gaussian(samples: np.ndarray, sigma: float = 0.5) -> np.ndarray:
     -------
     numpy.ndarray, shape (n,), float32
     """
-    x = _waveform(samples)
+    x = waveform(samples)
     if not sigma > 0.0:
         raise ParameterError(f"gaussian_sigma is {sigma}; give a number of samples above 0")
     from scipy.ndimage import gaussian_filter1d
@@ -130,7 +130,7 @@ def rms_normalise(samples: np.ndarray, target: float = 0.1) -> np.ndarray:
     >>> rms_normalise(np.array([0.0, 3.0, 0.0, -3.0]), target=0.1).round(3).tolist()
     [0.0, 0.14100000262260437, 0.0, -0.14100000262260437]
     """
-    x = _waveform(samples)
+    x = waveform(samples)
     if not target > 0.0:
         raise ParameterError(f"rms_target is {target}; give an amplitude above 0 (full scale is 1)")
     return x * np.float32(target / (_rms(x) + RMS_FLOOR))
@@ -149,7 +149,7 @@ def dbfs(rms: float) -> float:
 
 def level_dbfs(samples: np.ndarray) -> float:
     """RMS level of a waveform in dB re full scale (amplitude 1); -200 for digital silence."""
-    return dbfs(_rms(_waveform(samples)))
+    return dbfs(_rms(waveform(samples)))
 
 
 def clip_starts(n: int, clip: int, hop: int, tail: str = "slide") -> np.ndarray:
@@ -211,7 +211,7 @@ def clips(samples: np.ndarray, settings: Any) -> tuple[np.ndarray, np.ndarray]:
         m is 0 for a recording shorter than a clip when `short` is 'skip'; such recordings carry
         the status 'short' in the manifest.
     """
-    x = _waveform(samples)
+    x = waveform(samples)
     length = round(settings.clip_seconds * settings.sample_rate)
     hop = max(1, int(length * (1.0 - settings.overlap)))  # truncated, as in the original study
     if len(x) < length:
@@ -230,7 +230,7 @@ def condition(samples: np.ndarray, settings: Any) -> np.ndarray:
 
     Returns a new float32 array of the same length, before any normalisation of level.
     """
-    x = _waveform(samples)
+    x = waveform(samples)
     if settings.wiener:
         x = wiener(x, settings.wiener_size)
     if settings.gaussian:
@@ -334,7 +334,14 @@ def _rms(x: np.ndarray) -> float:
     return float(np.sqrt((energy + np.dot(rest, rest)) / max(len(x), 1)))
 
 
-def _waveform(samples: np.ndarray) -> np.ndarray:
+def waveform(samples: np.ndarray) -> np.ndarray:
+    """The samples as float32, shape (n,), if they are one channel of finite floating point numbers.
+
+    Raises
+    ------
+    AudioError
+        They are not.
+    """
     x = np.asarray(samples)
     if x.ndim != 1 or not np.issubdtype(x.dtype, np.floating):
         raise AudioError(

@@ -157,7 +157,9 @@ def _unpack(packed: Path, target: Path, archive: Archive) -> None:
     try:
         _extract(packed, work)
         for path in work.rglob("*"):
-            if path.suffix.lower() in EXTENSIONS and not re.fullmatch(archive.kept, path.name):
+            if path.suffix.lower() in EXTENSIONS and not re.fullmatch(
+                archive.kept, path.name, re.S
+            ):
                 path.unlink()
         _verified(work, archive, f"{packed}")
         tops = list(work.iterdir())

@@ -1,4 +1,4 @@
-"""How soon an instance's recordings follow each other, and how often their labels contradict."""
+"""How often the labels of an instance's recordings contradict each other, by the time between them."""
 
 from __future__ import annotations
 
@@ -11,28 +11,6 @@ DRAWS = 2000
 """Bootstrap draws over instances behind an interval."""
 
 
-def pairs(recordings: pd.DataFrame) -> pd.DataFrame:
-    """Every pair of recordings of one instance.
-
-    Parameters
-    ----------
-    recordings : pandas.DataFrame
-        With `instance`, `time_s` (s since the instance's first; NaN is in no pair), `label`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``instance``, ``gap_s`` (s, 0 or more), ``contradict`` (bool: the labels differ).
-    """
-    parts = [pd.DataFrame({"instance": [], "gap_s": [], "contradict": []})]
-    for instance, own in recordings[recordings["time_s"].notna()].groupby("instance"):
-        time, label = own["time_s"].to_numpy(float), own["label"].to_numpy()
-        i, j = np.triu_indices(len(own), 1)
-        gap, contradict = np.abs(time[i] - time[j]), label[i] != label[j]
-        parts.append(pd.DataFrame({"instance": instance, "gap_s": gap, "contradict": contradict}))
-    return pd.concat([p for p in parts if len(p)] or parts, ignore_index=True)
-
-
 def contradiction(found: pd.DataFrame, seed: int, draws: int = DRAWS) -> dict[str, float]:
     """Share of pairs whose labels contradict, with a bootstrap over instances.
 
@@ -41,7 +19,8 @@ def contradiction(found: pd.DataFrame, seed: int, draws: int = DRAWS) -> dict[st
     Parameters
     ----------
     found : pandas.DataFrame
-        As `pairs` returns it.
+        A row a pair: ``instance``, ``contradict`` (bool: the labels differ) and, for `follow_up`,
+        ``gap_s`` (s, 0 or more).
     seed : int
     draws : int
 
@@ -70,7 +49,8 @@ def follow_up(found: pd.DataFrame, minutes: Sequence[float], seed: int) -> pd.Da
     Parameters
     ----------
     found : pandas.DataFrame
-        As `pairs` returns it.
+        A row a pair: ``instance``, ``contradict`` (bool: the labels differ) and, for `follow_up`,
+        ``gap_s`` (s, 0 or more).
     minutes : sequence of float
         Upper ends of the gaps in minutes, ascending; a last one without end is added.
     seed : int
@@ -90,16 +70,6 @@ def follow_up(found: pd.DataFrame, minutes: Sequence[float], seed: int) -> pd.Da
     table = pd.DataFrame(rows)
     paired = table[table["n"] > 0]
     return (paired if len(paired) else table).reset_index(drop=True)
-
-
-def in_company(recordings: pd.DataFrame, within_s: float) -> np.ndarray:
-    """Which recordings have another of the same instance within `within_s` seconds, bool [n]."""
-    company = np.zeros(len(recordings), dtype=bool)
-    for rows in recordings.groupby("instance").indices.values():
-        time = recordings["time_s"].to_numpy(float)[rows]
-        near = np.abs(time[:, None] - time[None, :]) <= within_s
-        company[rows] = near.sum(axis=1) > 1
-    return company
 
 
 def _gap(low: float, high: float) -> str:

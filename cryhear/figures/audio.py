@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
-from cryhear.errors import EvaluationError
 from cryhear.figures.style import (
     CHANCE,
     INK,
@@ -83,7 +82,7 @@ def spectrograms(table: pd.DataFrame, by: str = "label") -> Figure:
     ----------
     table : pandas.DataFrame
         ``time_s``, ``frequency_hz`` (band centres, drawn evenly spaced, as the mel scale is),
-        ``level_db``, and `by`; every time with every band (see `cryhear.audio.spectra.long_bands`).
+        ``level_db``, and `by`; every time with every band (see `cryhear.audio.features.long_bands`).
     by : str, default 'label'
         Column whose groups get a panel each: ``label``, or ``source`` for real beside synthetic.
     """
@@ -127,12 +126,10 @@ def preprocessing_steps(
         What is drawn in grey behind: the step before (a chain) or the first (alternatives, such as
         augmented copies).
     """
-    if against not in ("previous", "first") or not set(kinds) <= set(KINDS):
-        raise EvaluationError(
-            f"preprocessing_steps got against={against!r}, kinds={kinds!r}; expected 'previous' or "
-            f"'first', and some of {', '.join(KINDS)}. Correct the argument."
-        )
-    steps = groups_of(table, "step")
+    steps, grey = (
+        groups_of(table, "step"),
+        {"previous": "step before", "first": "unaltered"}[against],
+    )
     height = 0.8 + 1.2 * len(steps)
     figure, grid = new(len(steps), len(kinds), height=height, sharex="col", squeeze=False)
     for (place, column), axes in np.ndenumerate(grid):
@@ -142,11 +139,8 @@ def preprocessing_steps(
         else:
             other = steps[0 if against == "first" else max(place - 1, 0)]
             before = table[(table["step"] == other) & (table["kind"] == kinds[column])]
-            grey, black = (
-                ("unaltered", "altered") if against == "first" else ("step before", "this step")
-            )
             axes.plot(before["x"], before["low"], color="#B0B0B0", linewidth=3, label=grey)
-            axes.plot(now["x"], now["low"], color=INK, linewidth=1.1, label=black)
+            axes.plot(now["x"], now["low"], color=INK, linewidth=1.1, label="as named")
         if kinds[column] == "spectrum":
             axes.set_xscale("log")
             axes.set_xticks([100, 1000, 8000], ["100", "1,000", "8,000"])
@@ -187,8 +181,7 @@ def spectra(table: pd.DataFrame, mark_hz: float, y_label: str = "Level (dB)") ->
     ----------
     table : pandas.DataFrame
         ``group``, ``frequency_hz``, ``level_db`` (median over recordings), ``low``, ``high`` (quartiles)
-        and ``empty`` (share of the recordings at the floor, 0 to 1), as
-        `cryhear.audio.spectra.median_spectra` makes it.
+        and ``empty`` (share of the recordings at the floor, 0 to 1).
     mark_hz : float
         A frequency to mark, such as 4000 where the cleaned set ends.
     y_label : str
@@ -198,10 +191,8 @@ def spectra(table: pd.DataFrame, mark_hz: float, y_label: str = "Level (dB)") ->
     groups = groups_of(table, "group")
     silent = 0
     for group in groups:
-        rows, style = (
-            table[table["group"] == group].sort_values("frequency_hz"),
-            style_of(group, groups),
-        )
+        rows = table[table["group"] == group].sort_values("frequency_hz")
+        style = style_of(group, groups)
         rows = rows.assign(
             kilohertz=rows["frequency_hz"] / 1000,
             level_db=rows["level_db"].mask(rows["empty"] >= 0.5),
@@ -264,13 +255,12 @@ def batch_hazard(table: pd.DataFrame, tolerance: float) -> Figure:
     """
     figure, axes = new(height=3.6)
     batches, kinds = groups_of(table, "batch"), groups_of(table, "scaling")
-    positive = table.loc[table["difference"] > 0, "difference"]
-    bottom = min([tolerance, *positive]) / 10
+    bottom = min([tolerance, *table.loc[table["difference"] > 0, "difference"]]) / 10
     for place, kind in enumerate(kinds):
-        rows, style = table[table["scaling"] == kind], style_of(kind, kinds)
-        at = [batches.index(b) + (place - (len(kinds) - 1) / 2) * 0.22 for b in rows["batch"]]
-        value = rows["difference"].clip(lower=bottom)
-        axes.plot(at, value, label=display_name(kind), **marks(style, ""))
+        rows = table[table["scaling"] == kind]
+        at = rows["batch"].map(batches.index) + (place - (len(kinds) - 1) / 2) * 0.22
+        look = marks(style_of(kind, kinds), "")
+        axes.plot(at, rows["difference"].clip(lower=bottom), label=display_name(kind), **look)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     chance_line(axes, tolerance, label="float32 tolerance")
@@ -299,11 +289,11 @@ def measurement(table: pd.DataFrame, column: str, by: str = "label") -> Figure:
     require(table, (column, by), "measurement")
     groups = groups_of(table, by)
     styles = [style_of(group, groups) for group in groups]
-    values = [table.loc[table[by] == group, column].dropna().to_numpy(float) for group in groups]
     height, ratios = 3.2 + 0.3 * len(groups), [2, 0.35 + 0.38 * len(groups)]
     figure, (above, below) = new(2, 1, height=height, sharex=True, height_ratios=ratios)
-    edges = np.histogram_bin_edges(np.concatenate(values), bins=30)
-    for style, one in zip(styles, values, strict=True):
+    edges = np.histogram_bin_edges(table[column].dropna(), bins=30)
+    for group, style in zip(groups, styles, strict=True):
+        one = table.loc[table[by] == group, column].dropna()
         above.hist(one, edges, histtype="step", color=style["color"], linestyle=style["linestyle"],
                    linewidth=1.6, weights=np.full(len(one), 1 / max(len(one), 1)))  # fmt: skip
     boxes(below, table, column, by, styles)

@@ -28,40 +28,27 @@ AGE_BANDS = {
 """Donate-a-Cry's age codes, youngest first."""
 
 
-@drawn("part", "label", "n")
-def class_distribution(table: pd.DataFrame, together: bool = False) -> Figure:
-    """Classes of each part of a split: one panel a part, or all parts side by side.
+@drawn("unit", "part", "label", "n")
+def class_distribution(table: pd.DataFrame) -> Figure:
+    """Classes of each part of a split: a panel for each unit that stays whole, all parts side by side.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``part`` (str), ``label`` (class), ``n`` (int); one row a part and class.
-    together : bool, default False
-        All parts in one panel.
+        ``unit`` ('file', 'infant'), ``part``, ``label`` (class), ``n`` (int).
     """
-    if together:
-        figure, axes = new(height=3.6)
-        bars(axes, table, "part", "label", "n")
+    units = groups_of(table, "unit")
+    figure, grid = new(len(units), 1, height=0.8 + 2.3 * len(units), squeeze=False)
+    for axes, unit in zip(grid.flat, units, strict=True):
+        rows = table[table["unit"] == unit]
+        bars(axes, rows, "part", "label", "n")
         for box in axes.containers:
             axes.bar_label(box, fontsize=9, padding=1)
-        axes.set_ylabel("Recordings")
-        legend(figure)
-        return figure
-    parts = groups_of(table, "part")
-    rows = -(-len(parts) // 2)
-    figure, grid = new(rows, min(2, len(parts)), height=0.6 + 1.9 * rows, squeeze=False)
-    for axes, part in zip(grid.flat, parts, strict=False):
-        rows_of = table[table["part"] == part]
-        for place, label in enumerate(groups_of(rows_of, "label")):
-            style, n = style_of(label), rows_of.loc[rows_of["label"] == label, "n"]
-            drawn_bar = axes.bar(place, n, 0.7, **fill(style))
-            axes.bar_label(drawn_bar, fontsize=9, padding=1)
-        axes.set(title=f"{display_name(part)} (n = {rows_of['n'].sum():,})", ylabel="Recordings")
-        labels = groups_of(rows_of, "label")
-        axes.set_xticks(range(len(labels)), map(display_name, labels))
+        axes.set(
+            title=f"Split by {display_name(unit)} (n = {rows['n'].sum():,})", ylabel="Recordings"
+        )
         axes.margins(y=0.15)
-    for axes in list(grid.flat)[len(parts) :]:
-        axes.set_axis_off()
+    legend(figure)
     return figure
 
 
@@ -81,10 +68,7 @@ def counts(table: pd.DataFrame, by: str) -> Figure:
     figure, axes = new(height=float(np.clip(1.2 + 0.28 * len(total), 2.0, 10.0)))
     _stack(axes, table.assign(by=table[by]), list(total.index))
     legend(figure)
-    for place, n in enumerate(total):
-        axes.annotate(
-            f"{n:,}", (n, place), (3, 0), textcoords="offset points", va="center", fontsize=9
-        )
+    axes.bar_label(axes.containers[-1], [f"{n:,}" for n in total], fontsize=9, padding=3)
     axes.set_yticks(range(len(total)), map(display_name, total.index))
     axes.set_xlabel("Recordings")
     axes.invert_yaxis()
@@ -172,13 +156,13 @@ def labels_by_platform(table: pd.DataFrame) -> Figure:
     platforms = groups_of(table, "platform")
     figure, axes = new(height=3.4)
     bars(axes, table.rename(columns={"share": "value"}), "platform", "label")
-    boxes = [c for c in axes.containers if hasattr(c, "patches")]
-    for box, label in zip(boxes, groups_of(table, "label"), strict=True):
-        one = table[table["label"] == label]
-        above = one["high"] if "high" in one else one["share"]
-        for bar, n, top in zip(box.patches, one["n"], above.fillna(one["share"]), strict=True):
-            axes.annotate(f"{n:,}", (bar.get_x() + bar.get_width() / 2, top), (0, 2),
-                          textcoords="offset points", ha="center", fontsize=9)  # fmt: skip
+    for box, label in zip(
+        [c for c in axes.containers if hasattr(c, "patches")],
+        groups_of(table, "label"),
+        strict=True,
+    ):
+        counted = table.loc[table["label"] == label, "n"]
+        axes.bar_label(box, [f"{n:,}" for n in counted], fontsize=9, padding=2)
     totals = table.groupby("platform", observed=True)["n"].sum()
     axes.set_xticks(
         range(len(platforms)), [f"{display_name(p)} (n = {totals[p]:,})" for p in platforms]
@@ -215,14 +199,14 @@ def follow_up(table: pd.DataFrame) -> Figure:
 
 @drawn("unit", "part_a", "part_b", "infants_a", "infants_b", "shared_infants")
 def split_proof(table: pd.DataFrame) -> Figure:
-    """Who is in two parts of a split at once: a matrix of parts for each unit that was dealt.
+    """Who is in two parts of a split at once: a matrix of parts for each unit that stays whole.
 
     Parameters
     ----------
     table : pandas.DataFrame
         What `cryhear.corpus.splits.overlap_proof` returns (``part_a``, ``part_b``, ``infants_a``,
         ``infants_b``, ``shared_infants``), for one split or for several stacked, with ``unit``
-        ('file', 'infant'): what the split deals. Drawn on the diagonal are all infants of a part,
+        ('file', 'infant'): what stays whole. Drawn on the diagonal are all infants of a part,
         beside it those in both.
     """
     units = groups_of(table, "unit")
@@ -241,5 +225,5 @@ def split_proof(table: pd.DataFrame) -> Figure:
         matrix(axes, leak * 0.5 + diagonal * 0.12, texts, [display_name(part) for part in parts])
         for text, bold in zip(axes.texts, leak.flat, strict=True):
             text.set_weight("bold" if bold else "normal")
-        axes.set_title(f"Infants in both parts, split dealt by {display_name(unit)}")
+        axes.set_title(f"Infants in both parts, split by {display_name(unit)}")
     return figure

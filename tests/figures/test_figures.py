@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import EXAMPLES, draw, steps
+from figure_tables import EXAMPLES, draw
 
 from cryhear import figures
 from cryhear.corpus.labels import CLASSES
@@ -294,10 +294,8 @@ def test_split_proof_shows_what_overlap_proof_counts() -> None:
     assert cells == ["2", "1", "1", "2"]
 
 
-def test_small_training_histories_and_unknown_arguments() -> None:
+def test_small_training_histories() -> None:
     assert draw("learning_curves").axes[2].get_xlabel() == "Epoch"
-    with pytest.raises(EvaluationError, match="against='last'"):
-        figures.preprocessing_steps(steps(), against="last")
 
 
 def test_classes_keep_their_order_whatever_the_table() -> None:
