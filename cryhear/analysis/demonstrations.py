@@ -117,15 +117,6 @@ def silence_sweep(samples: np.ndarray, settings: Any, levels: Sequence[float]) -
     return pd.DataFrame(rows, columns=["level_dbfs", "clips", "kept_before", "kept_after"])
 
 
-def gaussian_gain(frequencies: np.ndarray, sigma: float) -> np.ndarray:
-    """Gain of `preprocess.gaussian` at frequencies (Hz), dB, same shape: its kernel's response."""
-    impulse = np.zeros(65, dtype=np.float32)
-    impulse[32] = 1.0
-    kernel = preprocess.gaussian(impulse, sigma).astype(float)
-    phase = 2 * np.pi * np.outer(np.asarray(frequencies, float), np.arange(65) - 32) / RATE
-    return 20 * np.log10(np.maximum(np.abs(np.cos(phase) @ kernel), 1e-12))
-
-
 def augmentation_distances(sounds: Sequence[np.ndarray], settings: Any, seed: int) -> pd.DataFrame:
     """How far each transform alone moves a sound's log-mel description, against another sound.
 

@@ -154,9 +154,12 @@ def build(
     CorpusError
         A root is no folder or holds no recording.
     """
+    from joblib import Parallel, delayed
+
     found = find.find_all(roots)
-    work = [(*row, limit_s) for row in found[["path", "problem"]].itertuples(index=False)]
-    looked = _look_at_all(work, jobs)
+    rows = found[["path", "problem"]].itertuples(index=False)
+    looks = Parallel(n_jobs=jobs, return_as="generator")(delayed(_look)(*r, limit_s) for r in rows)
+    looked = list(progress.bar(looks, total=len(found), unit="recording"))
     table = pd.concat(
         [found.drop(columns="problem"), pd.DataFrame([row for row, _ in looked])], axis=1
     )
@@ -167,14 +170,6 @@ def build(
     table["duplicate_of"], table["copy_of"] = _copies(table, pairs)
     usable = table[table["problem"] == ""].drop_duplicates("recording")
     return validate(table[list(COLUMNS)]), usable[["recording", "path"]].reset_index(drop=True)
-
-
-def _look_at_all(work: Sequence[tuple], jobs: int) -> list[Any]:
-    """`_look` over processes, in order; on a terminal, with a bar."""
-    from joblib import Parallel, delayed
-
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_look)(*a) for a in work)
-    return list(progress.bar(results, total=len(work), unit="recording"))
 
 
 def _look(path: str, problem: str, limit_s: float) -> tuple[dict[str, Any], np.ndarray | None]:
@@ -392,8 +387,7 @@ def audit(manifest: pd.DataFrame, labels: str = "original") -> dict[str, pd.Data
     sets = manifest["set"].unique()
     table = pd.concat([select(manifest[manifest["set"] == name], name, labels) for name in sets])
     who = ["recording", "set", "folder", "name", "reason"]
-    table = table.assign(why=why_left_out(table))
-    warned = ["warning"] if "warning" in table else []
+    table = table.assign(why=why_left_out(table), warning=_warnings(table))
     usable = table["problem"] == ""
     repeated = (table["duplicate_of"] != "") | (table["copy_of"] != "")
     found = {
@@ -402,7 +396,7 @@ def audit(manifest: pd.DataFrame, labels: str = "original") -> dict[str, pd.Data
         "formats": _formats(table),
         "names": names_read(manifest),
         "problems": table.loc[~usable, [*who, "problem"]],
-        "warnings": table.loc[usable & (_warnings(table) != ""), [*who, *warned]],
+        "warnings": table.loc[usable & (table["warning"] != ""), [*who, "warning"]],
         "conflicts": table.loc[table["conflict"], [*who, "label", "rules_matched"]],
         "duplicates": table.loc[repeated, [*who, "duplicate_of", "copy_of"]],
         "unlabelled": table.loc[usable & (table["label"] == ""), who],
@@ -468,11 +462,7 @@ def publishable(manifest: pd.DataFrame, salt: str) -> pd.DataFrame:
 
     nearly = rf"({NEARLY_READ}):.*"  # what follows quotes the name
     return manifest.assign(
-        **(
-            {"warning": _warnings(manifest).str.replace(nearly, r"\1", regex=True)}
-            if "warning" in manifest
-            else {}
-        ),
+        warning=_warnings(manifest).str.replace(nearly, r"\1", regex=True),
         instance=manifest["instance"].map(hashed),
         infant=manifest["infant"].map(hashed),
         folder=manifest["folder"].map(_public_folder),

@@ -10,7 +10,6 @@ import pytest
 
 from cryhear import params
 from cryhear.analysis import demonstrations, separation
-from cryhear.audio import preprocess
 from cryhear.embedding import REPRESENTATIONS, catalogue
 
 RATE = 16_000
@@ -46,15 +45,6 @@ def test_the_threshold_bites_before_normalising_only(cries):
     table = demonstrations.silence_sweep(cries[0], settings, [-80.0, -20.0])
     assert table["kept_before"].tolist() == [0, table["clips"].iloc[1]]
     assert (table["kept_after"] == table["clips"]).all()
-
-
-@pytest.mark.parametrize("frequency", [500.0, 4000.0, 7000.0])
-def test_gaussian_gain_is_what_the_filter_does(frequency, tone):
-    wave = tone(1.0, frequency)
-    measured = preprocess.level_dbfs(preprocess.gaussian(wave, 0.5)) - preprocess.level_dbfs(wave)
-    gain = demonstrations.gaussian_gain(np.array([frequency]), 0.5)[0]
-    assert gain == pytest.approx(measured, abs=ROUNDING_DB)
-    assert gain < 0
 
 
 def test_each_transform_moves_a_cry(cries):
