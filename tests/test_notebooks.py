@@ -259,7 +259,9 @@ def test_cells_off_the_page_only_record(path):
 def test_captions_stand_in_the_text(path):
     """Each figure once, the first of them in the chapter's first cell; pictures and words apart."""
     prose = [c.source for c in _cells(path) if c.cell_type == "markdown"]
-    found = {m[2]: m[3] for text in prose for m in execute.DIRECTIVE.finditer(text)}
+    placed = [m for text in prose for m in execute.DIRECTIVE.finditer(text)]
+    found = {m[2]: m[3] for m in placed}
+    assert len(found) == len(placed), "a figure stands in one place"
     patterns = _recorded(path, "figure")
     assert not [p for p in patterns if not any(re.fullmatch(p, name) for name in found)]
     assert not [name for name in found if not any(re.fullmatch(p, name) for p in patterns)]

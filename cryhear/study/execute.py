@@ -89,23 +89,17 @@ def _caption(folder: Path) -> None:
     Raises
     ------
     StudyError
-        If a text shows a figure that the chapter did not record or shows it twice, or a figure has no
-        caption.
+        If a text shows a figure that the chapter did not record, or a figure has no caption.
     """
     ledger = read_json(folder / "ledger.json")
     cells = nbformat.read(folder / "notebook.ipynb", as_version=4).cells
     prose = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     shown = [(name, " ".join(text.split())) for _, name, text in DIRECTIVE.findall(prose)]
-    figures, names = ledger["figures"], [name for name, _ in shown]
-    if unknown := [name for name in names if name not in figures]:
+    figures = ledger["figures"]
+    if unknown := [name for name, _ in shown if name not in figures]:
         raise StudyError(
             f"{folder.name}: the text shows a figure {unknown[0]!r} that no cell records; expected one "
             f"of {', '.join(figures) or 'none, as there are none'}"
-        )
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise StudyError(
-            f"{folder.name}: the text shows the figure {twice[0]!r} twice; expected it in one place, and "
-            "elsewhere a reference by {numref}"
         )
     for name, text in shown:
         figures[name]["caption"] = text

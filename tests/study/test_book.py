@@ -146,7 +146,6 @@ def test_code_is_open_unless_its_tag_says_otherwise(project: Path) -> None:
     ("text", "said"),
     [
         ("```{figure} curves\nC.\n```", "figure 'curves' that no cell records; expected one of curve"),
-        (":::{figure} curve\nC.\n:::\n\n```{figure} curve\nC.\n```", "shows the figure 'curve' twice"),
         ("Nothing. `{figure} curve`", "the figure 'curve' has no caption"),
     ],
 )  # fmt: skip
