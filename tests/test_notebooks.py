@@ -28,12 +28,18 @@ MOST_STEPS = 9
 RECORDERS = ("record", "number", "interval", "conclude")
 
 FIELD = {
+    "01_audit": {"pandas"},
     "02_preprocessing": {"scipy.signal.wiener", "audiomentations"},
+    "03_embedding": {"huggingface_hub"},
     "04_exploration": {"sklearn.decomposition.PCA", "umap"},
     "05_classical": {"sklearn.model_selection.RandomizedSearchCV"},
     "06_mlp": {"torch"},
     "07_crossvalidation": {"sklearn.model_selection.StratifiedGroupKFold"},
     "08_evaluation": {"sklearn.metrics.roc_curve", "sklearn.metrics.confusion_matrix"},
+    "09_leakage": {"sklearn.linear_model.LogisticRegression", "sklearn.metrics.roc_auc_score"},
+    "10_controls": {"sklearn.linear_model.LogisticRegression"},
+    "11_robustness": {"sklearn.linear_model.LogisticRegression"},
+    "12_recording": {"safetensors"},
 }
 """What of the field's libraries a chapter calls itself, for the step it is named after."""
 
