@@ -166,6 +166,9 @@ def _listen(given: argparse.Namespace) -> int:
                 print(json.dumps(line), flush=True)
             else:
                 print(predict.clip_line(clip, given.verbose), flush=True)
+        if listener.warning:
+            odd = {"warning": listener.warning}
+            print(json.dumps(odd) if given.json else f"warning: {listener.warning}", flush=True)
     finally:
         if listener.heard_s:
             aside(f"{listener.summary()}\n{note}")

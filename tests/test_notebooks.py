@@ -44,8 +44,6 @@ FIELD = {
 """What of the field's libraries a chapter calls itself, for the step it is named after."""
 
 AS_BEFORE = {
-    "03_embedding",
-    "04_exploration",
     "05_classical",
     "06_mlp",
     "07_crossvalidation",
@@ -53,7 +51,6 @@ AS_BEFORE = {
     "09_leakage",
     "10_controls",
     "11_robustness",
-    "12_recording",
 }
 """Chapters not yet written so that a reader sees the step: take a chapter out when it is."""
 

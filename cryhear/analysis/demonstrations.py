@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryhear import progress
 from cryhear.audio import preprocess
 from cryhear.audio.augment import augment
 from cryhear.corpus.synthetic import QUANTITIES, cry, recording_settings
@@ -199,46 +198,6 @@ def copy_distances(study_set: Any, seed: int) -> pd.DataFrame:
 
 UNTOUCHED = 1e-5
 """Distance below which a copy was left as it is: it differs by the rounding of its level only."""
-
-
-def batch_scaling(clips: np.ndarray, sizes: Sequence[int]) -> pd.DataFrame:
-    """What HeAR's input image of a clip owes to its batch, scaled per clip and per batch.
-
-    Parameters
-    ----------
-    clips : numpy.ndarray, shape (n, 32000), float32
-        Not changed.
-    sizes : sequence of int
-        Batch sizes.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``scaling`` ('per clip', 'per batch'), ``batch`` ('64 clips'), ``size``, ``clip`` (int),
-        ``difference``: relative L2 distance of the clip's image from the one it has alone.
-    """
-    import torch
-
-    from cryhear.embedding import hear_frontend as front_end
-
-    waves = torch.from_numpy(np.array(clips, dtype=np.float32))
-    scalings = {"per clip": front_end.scaled, "per batch": _scaled_by_batch}
-    alone = torch.cat([front_end.image(front_end.scaled(wave[None])) for wave in waves])
-    norm = alone.flatten(1).norm(dim=1)
-    rows = []
-    for name, scaled in scalings.items():
-        for size in sizes:
-            parts = [front_end.image(scaled(batch)) for batch in torch.split(waves, size)]
-            distance = (torch.cat(parts) - alone).flatten(1).norm(dim=1) / norm
-            batch = progress.counted(size, "clip")
-            rows += [(name, batch, size, i, float(d)) for i, d in enumerate(distance)]
-    return pd.DataFrame(rows, columns=["scaling", "batch", "size", "clip", "difference"])
-
-
-def _scaled_by_batch(batch: Any) -> Any:
-    """Scale to [-1, 1] by the extremes of all clips together, as the reference code does."""
-    lifted = batch - batch.min()
-    return 2 * lifted / lifted.max() - 1
 
 
 def cosine_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:

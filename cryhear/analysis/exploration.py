@@ -1,17 +1,8 @@
-"""Looking at embeddings without judging them: PCA, UMAP, neighbours, class means.
-
-Nothing here is a claim about classes: chance stands beside every neighbour count, and a UMAP map is
-shown with how much of it changes from seed to seed.
-"""
+"""Nearest neighbours of embeddings, with chance beside every count; nothing here is a claim about classes."""
 
 from __future__ import annotations
 
-import itertools
-import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,170 +47,6 @@ def sampled(infants: Sequence[Any], seed: int = 0, most: int = MOST_ROWS) -> np.
         f"at random (seed {seed})."
     )
     return keep
-
-
-@dataclass(frozen=True)
-class PCA:
-    """Principal components of embeddings.
-
-    Attributes
-    ----------
-    scores : numpy.ndarray, shape (n, k), float32
-        Every row on every component.
-    share : numpy.ndarray, shape (k,), float64
-        Share of the fitted rows' variance, 0 to 1.
-    """
-
-    scores: np.ndarray
-    share: np.ndarray
-
-    def variance(self) -> pd.DataFrame:
-        """``component`` (from 1), ``share``, ``cumulative``: what `figures.pca_variance` draws."""
-        return pd.DataFrame(
-            {
-                "component": np.arange(1, len(self.share) + 1),
-                "share": self.share,
-                "cumulative": np.minimum(np.cumsum(self.share), 1.0),
-            }
-        )
-
-    def axis_names(self) -> tuple[str, str]:
-        """Labels of the first two axes with the variance each explains."""
-        first, second = (
-            f"PC {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(self.share[:2])
-        )
-        return first, second
-
-
-def pca(
-    X: np.ndarray,
-    components: int | float | None = None,
-    fit_rows: np.ndarray | None = None,
-) -> PCA:
-    """Principal component analysis of standardised columns (scikit-learn's full SVD, signs fixed).
-
-    Parameters
-    ----------
-    X : numpy.ndarray, shape (n, d), float32
-        Embeddings. Not changed.
-    components : int, float in (0, 1) or None
-        How many components, or the share of variance to keep; None keeps all.
-    fit_rows : numpy.ndarray, shape (n,), bool, optional
-        Rows that scaling and components are fitted on (the training part); all rows are projected.
-
-    Raises
-    ------
-    EvaluationError
-        If `X` is not a finite table of at least three rows and two columns.
-    """
-    from sklearn.decomposition import PCA as Components
-    from sklearn.preprocessing import StandardScaler
-
-    X = _table(X)
-    rows = np.ones(len(X), dtype=bool) if fit_rows is None else np.asarray(fit_rows, dtype=bool)
-    scaler = StandardScaler().fit(X[rows])
-    model = Components(components, svd_solver="full").fit(scaler.transform(X[rows]))
-    scores = model.transform(scaler.transform(X)).astype(np.float32)
-    return PCA(scores, model.explained_variance_ratio_)
-
-
-@contextmanager
-def _without_tensorflow() -> Iterator[None]:
-    """Keep `import umap` from importing TensorFlow, which only its parametric variant needs."""
-    hidden = "tensorflow" not in sys.modules
-    if hidden:
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if hidden:
-            del sys.modules["tensorflow"]
-
-
-def umap(X: np.ndarray, seed: int, neighbours: int = 15, min_dist: float = 0.1) -> np.ndarray:
-    """Two-dimensional UMAP map of cosine distances (McInnes, Healy and Melville 2018), seeded.
-
-    Single-threaded, hence equal on one machine for one seed; not across platforms or versions.
-    Distances between clusters and their sizes mean nothing.
-
-    Parameters
-    ----------
-    X : numpy.ndarray, shape (n, d), float32
-        Not changed.
-    seed : int
-    neighbours : int, at least 2
-        Size of the neighbourhood that is preserved; at most n - 1 are used.
-    min_dist : float, 0 to 1
-        Closest that points are drawn, in units of the map.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, 2), float32
-    """
-    with _without_tensorflow():
-        from umap import UMAP
-    X = _table(X)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns that a seed means one thread, as is meant here
-        reducer = UMAP(
-            n_neighbors=min(neighbours, len(X) - 1), min_dist=min_dist, metric="cosine",
-            random_state=seed, n_jobs=1,
-        )  # fmt: skip
-        return np.asarray(reducer.fit_transform(X.copy()), dtype=np.float32)
-
-
-def umap_stability(X: np.ndarray, maps: dict[int, np.ndarray], k: int = 15) -> pd.DataFrame:
-    """How faithful maps are, and how alike they are from seed to seed.
-
-    Parameters
-    ----------
-    X : numpy.ndarray, shape (n, d), float32
-        The embeddings.
-    maps : dict of int to numpy.ndarray, shape (n, 2)
-        A map for each seed.
-    k : int
-        Neighbours looked at; below n / 2.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``quantity``, ``seed_a``, ``seed_b``, ``value`` (0 to 1): 'trustworthiness' of each map
-        (Venna and Kaski 2001), and for each pair of maps 'neighbour overlap' (mean share of the k
-        neighbours in common) and 'shape agreement' (1 minus the Procrustes disparity). ``chance``:
-        the same with the recordings of the (second) map shuffled.
-    """
-    from scipy.spatial import procrustes
-    from sklearn.manifold import trustworthiness
-
-    X, rows = _table(X), []
-    shuffled = {
-        seed: points[np.random.default_rng(seed).permutation(len(points))]
-        for seed, points in maps.items()
-    }
-    near, nowhere = (
-        {seed: _nearest(points, k, "euclidean") for seed, points in kind.items()}
-        for kind in (maps, shuffled)
-    )
-
-    def overlap(one: np.ndarray, other: np.ndarray) -> float:
-        return float(
-            np.mean([len(np.intersect1d(i, j)) / k for i, j in zip(one, other, strict=True)])
-        )
-
-    for seed in maps:
-        value, chance = (
-            float(trustworthiness(X, kind[seed], n_neighbors=k, metric="cosine"))
-            for kind in (maps, shuffled)
-        )
-        rows.append(("trustworthiness", seed, seed, value, chance))
-    for a, b in itertools.combinations(maps, 2):
-        value, chance = (overlap(near[a], kind[b]) for kind in (near, nowhere))
-        rows.append(("neighbour overlap", a, b, value, chance))
-        alike, chance = (float(1 - procrustes(maps[a], kind[b])[2]) for kind in (maps, shuffled))
-        rows.append(("shape agreement", a, b, alike, chance))
-    return pd.DataFrame(rows, columns=["quantity", "seed_a", "seed_b", "value", "chance"])
 
 
 def neighbour_purity(
@@ -269,7 +96,7 @@ def neighbour_purity(
     kinds = [k] if isinstance(k, int) else list(k)
     candidate = groups[:, None] != groups[None, :]
     alike = (codes[:, None] == codes[None, :]) & candidate
-    order = _nearest(X, max(kinds), "cosine", candidate)
+    order = _nearest(X, max(kinds), candidate)
     possible = alike.sum(axis=1)
     chance, counted = possible / candidate.sum(axis=1), possible > 0
     rows = []
@@ -286,37 +113,18 @@ def neighbour_purity(
     return pd.DataFrame(rows, columns=["target", "k", "n", "purity", "chance"])
 
 
-def _nearest(X: np.ndarray, k: int, metric: str, candidate: np.ndarray | None = None) -> np.ndarray:
-    """Indices of the k nearest candidates of each row, nearest first, int64 [n, k]; exact."""
+def _nearest(X: np.ndarray, k: int, candidate: np.ndarray) -> np.ndarray:
+    """Indices of the k nearest candidates of each row by cosine, nearest first, int64 [n, k]; exact."""
     from sklearn.metrics import pairwise_distances
 
-    candidate = ~np.eye(len(X), dtype=bool) if candidate is None else candidate
     fewest = int(candidate.sum(axis=1).min())
     if not 1 <= k <= fewest:
         raise EvaluationError(
             f"asked for {k} neighbours where a row has {fewest} candidates; expected 1 to {fewest}. "
             "Ask for fewer."
         )
-    distance = np.where(candidate, pairwise_distances(np.asarray(X, float), metric=metric), np.inf)
+    distance = np.where(candidate, pairwise_distances(X.astype(float), metric="cosine"), np.inf)
     return np.argsort(distance, axis=1, kind="stable")[:, :k]
-
-
-def class_means(X: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
-    """Mean embedding of each class, tidy: what `figures.barcodes` draws.
-
-    Parameters
-    ----------
-    X : numpy.ndarray, shape (n, d), float32
-    labels : sequence of n
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``label``, ``dimension`` (from 0), ``value``.
-    """
-    means = pd.DataFrame(_table(X)).astype(float).groupby(np.asarray(labels)).mean()
-    table = means.rename_axis("label").reset_index().melt("label", var_name="dimension")
-    return table.sort_values(["label", "dimension"], kind="stable", ignore_index=True)
 
 
 def _table(X: np.ndarray) -> np.ndarray:

@@ -143,7 +143,10 @@ def is_sound(path: str | os.PathLike[str]) -> bool:
 
 
 def blocks(
-    path: str | os.PathLike[str], sample_rate: int = 16_000, limit_s: float = float("inf")
+    path: str | os.PathLike[str],
+    sample_rate: int = 16_000,
+    limit_s: float = float("inf"),
+    notes: list[str] | None = None,
 ) -> Iterator[np.ndarray]:
     """Decode a recording piece by piece, in memory that does not grow with its length.
 
@@ -155,6 +158,8 @@ def blocks(
         Rate wanted, Hz.
     limit_s : float
         Longest recording taken, seconds.
+    notes : list of str, optional
+        Takes in, once all is read, what `SourceInfo.warning` says.
 
     Yields
     ------
@@ -168,6 +173,8 @@ def blocks(
     """
     with _opened(Path(path)) as recording:
         yield from _mono(recording, sample_rate, limit_s)
+        if notes is not None:
+            notes.extend(recording.notes)
 
 
 def _mono(recording: Recording, rate: int, limit_s: float) -> Iterator[np.ndarray]:

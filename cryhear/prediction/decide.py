@@ -158,11 +158,6 @@ class Judge:
         self.farthest = {
             level: number(bundle.card, "limits", level, "distance", path=place) for level in LEVELS
         }
-        self._same_clip = gate is not None and gate.preprocess == self.settings
-        embedding = (self.backend.name, self.backend.version)
-        self._same_vector = (
-            self._same_clip and gate is not None and embedding == gate.representation
-        )
 
     @property
     def hop(self) -> int:
@@ -190,7 +185,7 @@ class Judge:
         if found.reason:
             return found, None
         vector = self.backend.embed(prepared[None])[0]
-        found.reason = self._fit(samples, prepared, vector, found.measured)
+        found.reason = self._fit(samples, vector, found.measured)
         if found.reason:
             return found, None
         self.answer(found, vector, "clip")
@@ -216,18 +211,10 @@ class Judge:
             return samples, CLIPPED
         return prepared, ""
 
-    def _fit(
-        self,
-        samples: np.ndarray,
-        prepared: np.ndarray,
-        vector: np.ndarray,
-        measured: dict[str, float],
-    ) -> str:
+    def _fit(self, samples: np.ndarray, vector: np.ndarray, measured: dict[str, float]) -> str:
         """What the clip is not: a cry, or like the training data."""
         if self.gate is not None:
-            if not self._same_clip:
-                prepared, _ = preprocess.prepare_clip(samples, self.gate.preprocess)
-            score = self.gate.score(prepared, vector if self._same_vector else None)
+            score = self.gate.score(samples)
             measured["cry"] = round(score, 4)
             if score < self.gate.threshold:
                 return NO_CRY

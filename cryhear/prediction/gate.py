@@ -9,10 +9,11 @@ sounds neither was fitted to; the numbers are in the shipped card (``tools/make_
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from cryhear.audio import preprocess
 from cryhear.errors import BundleError, ParameterError
 from cryhear.prediction import bundle
 from cryhear.prediction.bundle import number, settings
@@ -30,68 +31,58 @@ CRYING = (19, 20)
 CHOICES = ("auto", "yamnet", "logmel", "none")
 
 
-class Gate(Protocol):
-    """What `cryhear.prediction.decide.Judge` needs of a gate.
+class Gate:
+    """What stands in front of a model: a score of how much a clip is a cry, and its threshold.
 
     Attributes
     ----------
     name : str
+        One of `CHOICES`.
     threshold : float
         Scores below it are no cry.
-    preprocess : object
-        How a clip must be prepared for `score`; the fields of `cryhear.params.Preprocess`.
-    representation : tuple of (str, str)
-        Name and version of the embedding it can take instead of computing its own; ('', '') if none.
+    bundle : cryhear.prediction.bundle.Bundle
+        The shipped gate, whose card holds both thresholds and what was measured.
     """
 
-    name: str
-    threshold: float
-    preprocess: Any
-    representation: tuple[str, str]
-
-    def score(self, clip: np.ndarray, vector: np.ndarray | None = None) -> float:
-        """How much a prepared clip, float32 (32000,), is a cry, 0 to 1."""
-        ...
-
-
-class LogMelGate:
-    """The shipped gate: logistic regression on standardised, reduced log-mel statistics."""
-
-    name = "logmel"
+    name = ""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         from cryhear.embedding import load
 
         self.bundle = bundle.read(folder)
         self.preprocess = settings(self.bundle.card)
-        self.threshold = number(self.bundle.card, "limits", "clip", "logmel")
-        self._backend = load("logmel")
+        self.threshold = number(self.bundle.card, "limits", "clip", self.name)
+        self._backend: Any = load(self.name)
+
+    def score(self, samples: np.ndarray) -> float:
+        """How much a clip as recorded, float32 (32000,), is a cry, 0 to 1."""
+        prepared, _ = preprocess.prepare_clip(samples, self.preprocess)
+        return self._of(prepared[None])
+
+    def _of(self, clips: np.ndarray) -> float:
+        raise NotImplementedError
+
+
+class LogMelGate(Gate):
+    """The shipped gate: logistic regression on standardised, reduced log-mel statistics."""
+
+    name = "logmel"
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        super().__init__(folder)
         self.bundle.check_backend(self._backend)
-        self.representation = (self._backend.name, self._backend.version)
 
-    def score(self, clip: np.ndarray, vector: np.ndarray | None = None) -> float:
-        """Probability of a cry; `vector` is the clip's log-mel embedding where it is known."""
-        rows = self._backend.embed(clip[None]) if vector is None else vector[None]
-        return float(self.bundle.probabilities(rows, "clip")[0, 1])
+    def _of(self, clips: np.ndarray) -> float:
+        return float(self.bundle.probabilities(self._backend.embed(clips), "clip")[0, 1])
 
 
-class YAMNetGate:
+class YAMNetGate(Gate):
     """YAMNet's larger score of 'Baby cry, infant cry' and 'Crying, sobbing', mean of its windows."""
 
     name = "yamnet"
-    representation = ("", "")
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        from cryhear.embedding import load
-
-        card = bundle.read(folder).card
-        self.preprocess = settings(card)
-        self.threshold = number(card, "limits", "clip", "yamnet")
-        self._backend: Any = load("yamnet")
-
-    def score(self, clip: np.ndarray, vector: np.ndarray | None = None) -> float:
-        """The larger score; `vector` is not used."""
-        return float(self._backend.scores(clip[None])[0, list(CRYING)].max())
+    def _of(self, clips: np.ndarray) -> float:
+        return float(self._backend.scores(clips)[0, list(CRYING)].max())
 
 
 def load(choice: str = "auto", folder: Path = FOLDER) -> Gate | None:

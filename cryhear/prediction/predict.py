@@ -66,6 +66,8 @@ class Result:
         Time taken, s.
     failed : str
         Why the recording could not be used at all; '' where it could.
+    warning : str
+        What is odd about the file, such as a length that is not its container's; '' if nothing.
     """
 
     file: str
@@ -74,6 +76,7 @@ class Result:
     seconds: float = 0.0
     failed: str = ""
     beats_baseline: bool = False
+    warning: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -83,6 +86,7 @@ class Result:
             "probabilities": self.whole.probabilities,
             "abstain": self.whole.abstain,
             "reason": self.whole.reason,
+            "warning": self.warning,
             "beats_baseline": self.beats_baseline,
             "clips": [clip.as_dict() for clip in self.clips],
             "seconds": round(self.seconds, 4),
@@ -147,7 +151,10 @@ def recording(path: str | os.PathLike[str], judge: Judge, limit_s: float = LIMIT
     AudioError
         It cannot be decoded.
     """
-    return pieces(decode.blocks(path, limit_s=limit_s), judge, os.fspath(path))
+    notes: list[str] = []
+    result = pieces(decode.blocks(path, limit_s=limit_s, notes=notes), judge, os.fspath(path))
+    result.warning = "; ".join(notes)
+    return result
 
 
 def pieces(sound: Iterable[np.ndarray], judge: Judge, name: str = "") -> Result:
@@ -247,6 +254,8 @@ def as_text(result: Result, clips: bool = True, measured: bool = False) -> str:
         return f"{name}: cannot be used: {printable(result.failed)}"
     took = f"{progress.counted(len(result.clips), 'clip')}, {1000 * result.seconds:.0f} ms"
     lines = [f"{name}: {said(result.whole)} ({took})"]
+    if result.warning:
+        lines.append(f"  warning: {printable(result.warning)}")
     if clips:
         lines += [f"  {clip_line(clip, measured)}" for clip in result.clips]
     return "\n".join(lines)
@@ -285,29 +294,23 @@ def as_json(results: Iterable[Result]) -> Generator[str, None, None]:
 
 def as_csv(results: Iterable[Result], classes: list[str]) -> Generator[str, None, None]:
     """CSV: a row a recording (`start_s` empty) and a row a clip."""
-    columns = [
-        "file",
-        "start_s",
-        "label",
-        *(f"p_{c}" for c in classes),
-        "abstain",
-        "reason",
-        "beats_baseline",
-        "seconds",
-    ]
-    yield _row(columns)
+    shares = [f"p_{c}" for c in classes]
+    yield _row(
+        ["file", "start_s", "label", *shares, "abstain", "reason", "warning", "beats_baseline", "seconds"]
+    )  # fmt: skip
     for result in results:
-        whole = _cells(result, "", result.whole, classes, f"{result.seconds:.4f}")
-        clips = [_cells(result, f"{c.start_s:g}", c, classes, "") for c in result.clips]
-        for cells in [whole, *clips]:
-            yield _row(cells)
-
-
-def _cells(result: Result, start: str, clip: Clip, classes: list[str], seconds: str) -> list[str]:
-    p = clip.probabilities or {}
-    shares = [f"{p[c]:.6f}" if c in p else "" for c in classes]
-    abstain, beats = (str(found).lower() for found in (clip.abstain, result.beats_baseline))
-    return [result.file, start, clip.label or "", *shares, abstain, clip.reason, beats, seconds]
+        beats = str(result.beats_baseline).lower()
+        for clip in [result.whole, *result.clips]:
+            own = (
+                ("", result.warning, f"{result.seconds:.4f}")
+                if clip is result.whole
+                else (f"{clip.start_s:g}", "", "")
+            )
+            p = clip.probabilities or {}
+            yield _row(
+                [result.file, own[0], clip.label or "", *(f"{p[c]:.6f}" if c in p else "" for c in classes),
+                 str(clip.abstain).lower(), clip.reason, own[1], beats, own[2]]
+            )  # fmt: skip
 
 
 def _row(cells: list[str]) -> str:

@@ -1,21 +1,16 @@
 """A decision every two seconds, as the sound comes: `cryhear listen`.
 
 The stream may be a file, or raw or WAV sound on standard input. Memory stays the same however long
-it lasts: two seconds of sound, and one block in a queue of a few. Dropouts (runs of digital silence),
-stalls of the writer, samples that are no numbers and a stream that ends within a sample are
-reported and survived.
+it lasts: two seconds of sound and one block. Dropouts (runs of digital silence), samples that are no
+numbers and a stream that ends within a sample are reported and survived.
 """
 
 from __future__ import annotations
 
-import os
-import queue
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -30,14 +25,8 @@ from cryhear.progress import counted
 GAP_S = 0.25
 """Seconds of digital silence from which it is a dropout: no room is that quiet for that long."""
 
-STALL_S = 2.0
-"""Seconds without input after which the writer is said to have stalled."""
-
 BLOCK_S = 0.1
 """Seconds of sound asked for at a time: how late a clip's last sample is seen at most."""
-
-QUEUED = 64
-"""Blocks that wait at most; a reader that is ahead lets the writer wait."""
 
 REMEMBERED = 10_000
 """Latencies kept for the summary: the last hours."""
@@ -80,6 +69,7 @@ class Listener:
     answered: int = 0
     busy_s: float = 0.0
     events: int = 0
+    warning: str = ""
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def __post_init__(self) -> None:
@@ -171,49 +161,39 @@ class Listener:
 
 
 def of_file(path: str, listener: Listener) -> Iterator[tuple[Clip, float]]:
-    """Play a file through, as fast as it can be read.
+    """Play a file through, as fast as it can be read; what is odd about it is in `Listener.warning`.
 
     Raises
     ------
     AudioError
         It cannot be decoded.
     """
-    for piece in decode.blocks(path):
+    notes: list[str] = []
+    for piece in decode.blocks(path, notes=notes):
         yield from listener.push(piece)
     yield from listener.finish()
+    listener.warning = "; ".join(notes)
 
 
 def of_input(
-    source: BinaryIO, listener: Listener, form: wav.Format | None = None, stall_s: float = STALL_S
+    source: BinaryIO, listener: Listener, form: wav.Format | None = None
 ) -> Iterator[tuple[Clip, float]]:
     """Listen to a stream of bytes.
 
     Parameters
     ----------
     source : binary file
-        Standard input, a pipe.
+        Standard input, a pipe; a read gives fewer bytes than asked for only at the end.
     listener : Listener
     form : cryhear.audio.wav.Format, optional
         How to read raw sound; by default a WAV header is expected.
-    stall_s : float
-        Seconds without input after which a stall is reported.
 
     Raises
     ------
     AudioError
         There is no WAV header, or no sound.
     """
-    with closing(_Incoming(source, listener, stall_s)) as incoming:
-        yield from _heard(incoming, listener, form)
-    if not listener.heard_s:
-        raise AudioError("standard input held no sound; check what writes the stream")
-
-
-def _heard(
-    incoming: _Incoming, listener: Listener, form: wav.Format | None
-) -> Iterator[tuple[Clip, float]]:
-    """The decisions on what comes in, to its end."""
-    sound: wav.Wav | wav.Raw = wav.Raw(incoming.read, form) if form else wav.Wav(incoming.read)
+    sound: wav.Wav | wav.Raw = wav.Raw(source.read, form) if form else wav.Wav(source.read)
     form = sound.format
     mono = decode.Mono(form.rate)
     for data in sound.data(max(1, round(BLOCK_S * form.rate)) * form.width):
@@ -223,6 +203,8 @@ def _heard(
         yield from listener.push(mono.push(listener.sound(form.samples(data[:whole]))))
     yield from listener.push(mono.push(np.zeros((0, form.channels), np.float32), last=True))
     yield from listener.finish()
+    if not listener.heard_s:
+        raise AudioError("standard input held no sound; check what writes the stream")
 
 
 def standard_input() -> BinaryIO:
@@ -239,63 +221,6 @@ def standard_input() -> BinaryIO:
             "standard input is closed; pipe sound into the command, as in cryhear listen - < cry.wav"
         )
     return sys.stdin.buffer
-
-
-class _Incoming:
-    """Bytes from a thread of their own, so that a writer that stalls is noticed while it does."""
-
-    def __init__(self, source: BinaryIO, listener: Listener, stall_s: float) -> None:
-        self._listener, self._stall_s = listener, stall_s
-        self._blocks: queue.Queue[bytes] = queue.Queue(QUEUED)
-        self._held = bytearray()
-        self._ended = self._closed = False
-        # A descriptor of its own: the number of the caller's may be another file's by the next read.
-        self._descriptor = os.dup(source.fileno())
-        threading.Thread(target=self._pump, daemon=True).start()
-
-    def _pump(self) -> None:
-        with open(self._descriptor, "rb", buffering=0) as source, suppress(OSError):
-            # What there is, not what was asked for: a slow writer's bytes must not wait for more.
-            # A stream that breaks has ended.
-            while not self._closed and (block := source.read(1 << 16)):
-                self._offer(block)
-        self._offer(b"")
-
-    def _offer(self, block: bytes) -> None:
-        """Wait for room in the queue, unless nobody takes from it any more."""
-        while not self._closed:
-            with suppress(queue.Full):
-                return self._blocks.put(block, timeout=0.1)
-
-    def close(self) -> None:
-        """Take no more: a writer that goes on is told so by its pipe.
-
-        It takes no lock: an interrupted read may have left the queue's own held.
-        """
-        self._closed = True
-
-    def read(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only at the end."""
-        while len(self._held) < size and not self._ended:
-            block = self._next()
-            self._ended = not block
-            self._held += block
-        data = bytes(self._held[:size])
-        del self._held[:size]
-        return data
-
-    def _next(self) -> bytes:
-        try:
-            return self._blocks.get(timeout=self._stall_s)
-        except queue.Empty:
-            since = time.perf_counter() - self._stall_s
-            self._listener.report(Event("no input, waiting", self._listener.heard_s))
-        block = self._blocks.get()
-        waited = time.perf_counter() - since
-        # The end of an interruption is told, not counted.
-        kind = "input goes on after a stall" if block else "input ended after a stall"
-        self._listener.on_event(Event(kind, self._listener.heard_s, waited))
-        return block
 
 
 def line_of(clip: Clip, latency: float, beats_baseline: bool) -> dict[str, Any]:

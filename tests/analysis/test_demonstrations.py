@@ -1,4 +1,4 @@
-"""Demonstrations on synthetic cries, separation of classes, and the catalogue of backends."""
+"""Demonstrations on synthetic cries, and the catalogue of backends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cryhear import params
-from cryhear.analysis import demonstrations, separation
+from cryhear.analysis import demonstrations
 from cryhear.embedding import REPRESENTATIONS, catalogue
 
 RATE = 16_000
@@ -67,64 +67,6 @@ def test_copy_distances_know_untouched_copies():
     assert counts["changed copy"] == 1
     assert counts["same infant"] == counts["another infant"] == 6
     assert table.loc[table["kind"] == "untouched copy", "distance"].max() < 1e-6
-
-
-def test_batch_scaling_moves_a_clip_and_clip_scaling_does_not(cries):
-    pytest.importorskip("torch")
-    clips = np.stack(
-        [cry[:32_000] * gain for cry, gain in zip(cries, (1, 0.1, 0.01, 1), strict=True)]
-    )
-    kept = clips.copy()
-    table = demonstrations.batch_scaling(clips, [1, 4])
-    worst = table.groupby(["scaling", "size"])["difference"].max()
-    assert worst["per batch", 4] > 0.1
-    assert worst["per clip", 4] < 1e-5
-    assert worst["per batch", 1] < 1e-4
-    assert np.array_equal(clips, kept)
-
-
-@pytest.fixture
-def grouped() -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
-    rng = np.random.default_rng(5)
-    n = 90
-    recordings = pd.DataFrame(
-        {
-            "recording": [f"{i:04d}" for i in range(n)],
-            "infant": np.repeat([f"i{i:02d}" for i in range(30)], 3),
-            "platform": "ios",
-            "time_s": np.tile([0.0, 1.0, 2.0], 30),
-        }
-    )
-    y = np.repeat(rng.permutation(np.repeat([0, 1, 2], 10)), 3)
-    return rng.normal(size=(n, 8)), recordings, y
-
-
-def test_separation_is_seen_and_not_invented(grouped):
-    X, recordings, y = grouped
-    nothing = separation.separation(separation.standardised(X), recordings, y, seed=0, draws=100)
-    assert nothing["dealt_low"] <= nothing["between"] <= nothing["dealt_high"]
-    X = X + 2.0 * np.eye(8)[y]
-    planted = separation.separation(separation.standardised(X), recordings, y, seed=0, draws=100)
-    assert planted["between"] > planted["dealt_high"]
-
-
-def test_between_classes_is_eta_squared():
-    Z = separation.standardised(np.array([[0.0], [0.0], [1.0], [1.0], [2.0], [2.0]]))
-    assert separation.between_classes(Z, np.array([0, 0, 1, 1, 2, 2])) == pytest.approx(1.0)
-    assert separation.between_classes(Z, np.array([0, 1, 0, 1, 0, 1])) == pytest.approx(
-        0.0, abs=1e-12
-    )
-
-
-def test_neighbours_of_other_infants_only(grouped):
-    X, recordings, y = grouped
-    # An infant's own three recordings are nearly one point; nothing else tells the class.
-    rng = np.random.default_rng(1)
-    X = np.repeat(rng.normal(size=(30, 8)), 3, axis=0) + 1e-3 * X
-    found = separation.neighbour_separation(X, recordings, y, k=3, seed=0, draws=100)
-    assert found["purity"] <= found["dealt_high"]
-    told = separation.neighbour_separation(X + 4 * np.eye(8)[y], recordings, y, 3, 0, 100)
-    assert told["purity"] > told["dealt_high"]
 
 
 class _Derived:

@@ -45,7 +45,8 @@ def test_a_recording_is_answered_as_a_whole_and_clip_by_clip(judge, cry):
     assert [c.start_s for c in result.clips] == [0.0, 1.8, 2.0]
     said = result.as_dict()
     assert list(said) == [
-        "file", "label", "probabilities", "abstain", "reason", "beats_baseline", "clips", "seconds",
+        "file", "label", "probabilities", "abstain", "reason", "warning", "beats_baseline", "clips",
+        "seconds",
     ]  # fmt: skip
     assert said["label"] == max(said["probabilities"], key=said["probabilities"].get)
     assert sum(said["probabilities"].values()) == pytest.approx(1, abs=3e-6)  # six digits each

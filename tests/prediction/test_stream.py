@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import re
-import select
 import struct
 import threading
-import time
 import tracemalloc
 from types import SimpleNamespace
 
@@ -49,21 +48,19 @@ def wav(x, rate=RATE, **options):
     return buffer.getvalue()
 
 
-def piped(data, listener, form=None, pieces=None, stalls=False, stall_s=10.0):
-    """Write bytes into a pipe, in pieces; `stalls` waits before the second until that is noticed."""
+def piped(data, listener, form=None, pieces=None):
+    """Write bytes into a pipe, in pieces, and listen to it."""
     out, into = os.pipe()
 
     def write():
         with open(into, "wb", buffering=0) as sink:
-            for number, piece in enumerate(pieces or [data]):
-                while stalls and number and not listener.events:
-                    time.sleep(0.01)
+            for piece in pieces or [data]:
                 sink.write(piece)
 
     writer = threading.Thread(target=write)
     writer.start()
     with open(out, "rb") as source:
-        found = list(stream.of_input(source, listener, form, stall_s))
+        found = list(stream.of_input(source, listener, form))
         writer.join()
     return found
 
@@ -77,18 +74,6 @@ def events(judge, data, form=None, **how):
     listener = stream.Listener(judge, on_event=told.append)
     found = piped(data, listener, form, **how)
     return found, told, listener
-
-
-def is_left(into):
-    """Whether nobody reads a pipe any more, however long its reader takes to notice."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            os.write(into, b"more")
-        except BrokenPipeError:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def close(found, expected):
@@ -152,27 +137,6 @@ def test_what_follows_the_sound_is_not_heard():
     assert events(Deaf(), data)[2].heard_s == 2.0
 
 
-def test_a_stall_is_told_while_it_lasts_and_survived():
-    data = wav(0.1 * np.ones(4 * RATE))
-    half = [data[:64_000], data[64_000:]]
-    found, told, listener = events(Deaf(), b"", pieces=half, stalls=True, stall_s=0.5)
-    assert listener.heard_s == 4.0
-    assert len(found) == 3
-    kinds = [e.kind for e in told]
-    assert kinds == ["no input, waiting", "input goes on after a stall"]
-    assert told[1].seconds >= 0.5
-    assert listener.events == 1
-    assert "1 interruptions" not in listener.summary()
-    assert "1 interruption" in listener.summary()
-
-
-def test_a_stall_at_the_end_is_an_end():
-    pieces = [wav(0.1 * np.ones(2 * RATE))[:-2], b""]
-    _, told, listener = events(Deaf(), b"", pieces=pieces, stalls=True, stall_s=0.5)
-    assert [e.kind for e in told] == ["no input, waiting", "input ended after a stall"]
-    assert listener.heard_s == pytest.approx(2.0, abs=1e-3)
-
-
 def test_a_dropout_is_told_with_its_place_and_length(judge):
     x = made_bundle.cries(9.0)
     x[3 * RATE : 5 * RATE + 800] = 0
@@ -224,35 +188,6 @@ def test_no_sound_is_an_error():
             events(Deaf(), data, form)
 
 
-def test_a_stream_that_is_left_takes_no_other_s_bytes_and_its_writer_is_told():
-    (out, into), (mine, other) = os.pipe(), os.pipe()
-    os.write(into, b"no header at all")
-    with open(out, "rb") as source, pytest.raises(AudioError, match="WAV header"):
-        list(stream.of_input(source, stream.Listener(Deaf())))
-    os.dup2(mine, out)  # the number that was closed is given again
-    assert is_left(into)
-    os.write(other, b"for another")
-    time.sleep(0.1)
-    assert select.select([out], [], [], 0)[0], "the stream that was left has read it"
-    assert os.read(out, 100) == b"for another"
-    for descriptor in (into, out, mine, other):
-        os.close(descriptor)
-
-
-def test_closing_waits_for_no_lock_that_an_interruption_left_held():
-    out, into = os.pipe()
-    with open(out, "rb") as source:
-        incoming = stream._Incoming(source, stream.Listener(Deaf()), 5.0)
-    incoming._blocks.mutex.acquire()
-    closer = threading.Thread(target=incoming.close, daemon=True)
-    closer.start()
-    closer.join(30)
-    assert not closer.is_alive()
-    incoming._blocks.mutex.release()
-    assert is_left(into)
-    os.close(into)
-
-
 def test_too_short_a_sound_is_heard_and_not_answered():
     found, _, listener = events(Deaf(), wav(0.1 * np.ones(RATE)))
     assert found == []
@@ -293,34 +228,6 @@ def test_memory_does_not_grow_over_hours():
     assert len(listener._cutter._kept) == 32_000
 
 
-def test_a_writer_that_is_ahead_waits():
-    """A reader that takes nothing lets no more pile up than the queue holds."""
-    out, into = os.pipe()
-    written = []
-
-    def write():
-        with open(into, "wb", buffering=0) as sink:
-            for _ in range(400):
-                try:
-                    sink.write(b"\1" * (1 << 16))
-                except BrokenPipeError:
-                    return
-                written.append(1)
-
-    threading.Thread(target=write, daemon=True).start()
-    source = open(out, "rb")  # noqa: SIM115 - closed below
-    incoming = stream._Incoming(source, stream.Listener(Deaf()), 5.0)
-    source.close()
-    deadline = time.monotonic() + 5.0
-    while len(written) < stream.QUEUED and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    # The queue, one block in the pump's hand, and what the pipe itself holds.
-    assert stream.QUEUED <= len(written) <= stream.QUEUED + 4
-    assert incoming.read(10) == b"\1" * 10
-    incoming.close()
-
-
 def test_events_say_what_where_and_how_long():
     assert str(stream.Event("dropout", 1.5, 0.25)) == "dropout at 1.50 s, 0.25 s"
     assert str(stream.Event("ended within a sample", 2)) == "ended within a sample at 2.00 s"
@@ -350,3 +257,18 @@ def test_blocks_are_bounded_for_a_file_of_any_length(tmp_path):
     soundfile.write(tmp_path / "a.wav", x, RATE)
     largest = max(len(piece) for piece in decode.blocks(tmp_path / "a.wav"))
     assert largest < len(x) / 4
+
+
+def test_what_is_odd_about_a_file_is_told_by_predict_and_by_listen(judge, tmp_path):
+    data = bytearray(wav(made_bundle.cries(4.0)))
+    (tmp_path / "whole.wav").write_bytes(data)
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2 + 20_000])
+    for name, odd in (("whole.wav", False), ("cut.wav", True)):
+        result = predict.recording(tmp_path / name, judge)
+        listener = stream.Listener(judge)
+        assert list(stream.of_file(str(tmp_path / name), listener))
+        assert listener.warning == result.warning == result.as_dict()["warning"]
+        assert bool(result.warning) is odd
+        rows = list(csv.DictReader(predict.as_csv([result], judge.bundle.classes)))
+        assert [row["warning"] for row in rows] == [result.warning, *[""] * len(result.clips)]
+        assert ("warning: " in predict.as_text(result)) is odd
