@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import bench, made
-from cryhear.embedding.store import Store
+from cryhear.embedding.store import count_clips
 from cryhear.files import read_vectors, write_text
 from cryhear.study.run import CHECKSUM_BYTES
 
@@ -95,8 +95,7 @@ class Project:
 
     def stored(self, name: str) -> int:
         """Clips in the store so far."""
-        stores = (self.folder / "results" / name / "derived" / "store").glob("*/*/*")
-        return sum(len(Store.at(path).keys()) for path in stores)
+        return count_clips(self.folder / "results" / name / "derived" / "store")
 
 
 def check_equal(project: Project, name: str, other: str) -> int:

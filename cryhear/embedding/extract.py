@@ -6,7 +6,7 @@ Memory does not grow with the corpus: each batch is written to the store as soon
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,13 +29,6 @@ class Failure(NamedTuple):
     recording: str
     path: str
     problem: str
-
-
-class _Batch(NamedTuple):
-    keys: pd.DataFrame  # recording, start_sample, n_clips, path
-    clips: np.ndarray  # float32 (n, 32000)
-    failures: list[Failure]
-    recordings_read: int
 
 
 def embed_recordings(
@@ -76,21 +69,36 @@ def embed_recordings(
     """
     wanted = recordings.drop_duplicates("recording")
     wanted = wanted[~wanted["recording"].isin(store.complete())]
-
-    def prepare(recording: str, path: str) -> tuple[np.ndarray, np.ndarray]:
-        samples = decode.decode(path, sample_rate=SAMPLE_RATE, limit_s=limit_s).samples
-        if transform is not None:
-            samples = transform(samples, recording=recording)
-        after = partial(denoised, recording=recording) if denoised is not None else None
-        return preprocess.run(samples, settings, transform=after)
-
+    have = store.keys().groupby("recording")["start_sample"].agg(set).to_dict()
     failures: list[Failure] = []
-    batches = _batches(wanted, prepare, store.keys(), backend.batch_size)
-    with progress.bar(total=len(wanted), unit="recording", desc=backend.name) as bar:
-        for batch in batches:
-            failures += batch.failures
-            failures += _embed(batch, backend, store)
-            bar.update(batch.recordings_read)
+    waiting: list[tuple[dict[str, Any], np.ndarray]] = []  # keys of a clip, and the clip
+    rows = zip(wanted["recording"], wanted["path"].map(os.fspath), strict=True)
+    for recording, path in progress.bar(
+        rows, total=len(wanted), unit="recording", desc=backend.name
+    ):
+        try:
+            samples = decode.decode(path, sample_rate=SAMPLE_RATE, limit_s=limit_s).samples
+            if transform is not None:
+                samples = transform(samples, recording=recording)
+            after = partial(denoised, recording=recording) if denoised is not None else None
+            starts, cut = preprocess.run(samples, settings, transform=after)
+        except Exception as problem:  # a damaged file may raise anything; the rest must go on
+            failures.append(Failure(recording, path, _said(problem)))
+            continue
+        if not len(cut):
+            failures.append(Failure(recording, path, "gave no clip: too short, or silent"))
+        key = {"recording": recording, "n_clips": len(starts), "path": path}
+        done = have.get(recording, set())
+        waiting += [
+            ({**key, "start_sample": start}, clip)
+            for start, clip in zip(starts.tolist(), cut, strict=True)
+            if start not in done
+        ]
+        while len(waiting) >= backend.batch_size:
+            failures += _embed(waiting[: backend.batch_size], backend, store)
+            del waiting[: backend.batch_size]
+    if waiting:
+        failures += _embed(waiting, backend, store)
     return pd.DataFrame(failures, columns=list(Failure._fields), dtype=object)
 
 
@@ -112,64 +120,20 @@ def shard(recordings: pd.DataFrame, index: int, count: int) -> pd.DataFrame:
     return recordings[mine.astype(bool)]
 
 
-def _batches(
-    wanted: pd.DataFrame,
-    prepare: Callable[[str, str], tuple[np.ndarray, np.ndarray]],
-    stored: pd.DataFrame,
-    size: int,
-) -> Iterator[_Batch]:
-    """Full batches across recordings; the last may be smaller, or hold failures only."""
-    have = stored.groupby("recording")["start_sample"].agg(set).to_dict()
-    rows: list[tuple[str, int, int, str]] = []
-    clips: list[np.ndarray] = []
-    failures: list[Failure] = []
-    read = 0
-
-    def taken(number: int) -> _Batch:
-        nonlocal read, failures
-        keys = pd.DataFrame(rows[:number], columns=["recording", "start_sample", "n_clips", "path"])
-        full = np.stack(clips[:number]) if number else np.empty((0, 0), np.float32)
-        batch = _Batch(keys, full, failures, read)
-        del rows[:number], clips[:number]
-        failures, read = [], 0
-        return batch
-
-    for recording, path in zip(wanted["recording"], wanted["path"].map(os.fspath), strict=True):
-        done = have.get(recording, set())
-        try:
-            starts, cut = prepare(recording, path)
-            if not len(cut):
-                failures.append(Failure(recording, path, "gave no clip: too short, or silent"))
-        except Exception as problem:  # a damaged file may raise anything; the rest must go on
-            starts, cut = np.empty(0, np.int64), np.empty((0, 0), np.float32)
-            failures.append(Failure(recording, path, _said(problem)))
-        for start, clip in zip(starts.tolist(), cut, strict=True):
-            if start not in done:
-                rows.append((recording, start, len(starts), path))
-                clips.append(clip)
-            if len(rows) == size:
-                yield taken(size)
-        read += 1
-    yield taken(len(rows))
-
-
-def _embed(batch: _Batch, backend: Backend, store: Store) -> list[Failure]:
+def _embed(
+    batch: list[tuple[dict[str, Any], np.ndarray]], backend: Backend, store: Store
+) -> list[Failure]:
     """Embed and store a batch; if the backend refuses it, find out which clips it refuses."""
-    if not len(batch.keys):
-        return []
+    keys = pd.DataFrame([key for key, _ in batch])
     try:
-        store.add(batch.keys, backend.embed(batch.clips))
+        store.add(keys, backend.embed(np.stack([clip for _, clip in batch])))
         return []
     except RepresentationError as problem:
-        if len(batch.keys) == 1:
-            key = batch.keys.iloc[0]
+        if len(batch) == 1:
+            key = batch[0][0]
             said = f"clip at sample {key['start_sample']}: {_said(problem)}"
             return [Failure(key["recording"], key["path"], said)]
-    failures = []
-    for row in range(len(batch.keys)):
-        single = _Batch(batch.keys.iloc[[row]], batch.clips[row : row + 1], [], 0)
-        failures += _embed(single, backend, store)
-    return failures
+    return [failure for single in batch for failure in _embed([single], backend, store)]
 
 
 def _said(problem: Exception) -> str:

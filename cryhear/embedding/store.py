@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import pandas as pd
 
 from cryhear.embedding.base import Backend
 from cryhear.errors import CryhearError, DamagedArtefactError, RepresentationError
-from cryhear.files import read_table, read_vectors, write_json, write_vectors
+from cryhear.files import read_table, read_vectors, write_vectors
 
 KEYS = ["recording", "start_sample"]
 """What identifies a clip: the recording's short hash, and its first sample at 16 kHz."""
@@ -68,21 +68,7 @@ class Store:
     def __init__(self, folder: str | Path, backend: Backend, preprocess_key: str) -> None:
         parts = (backend.name, backend.version, preprocess_key)
         self.folder = Path(folder).joinpath(*(re.sub(r"[^A-Za-z0-9._+-]", "-", p) for p in parts))
-        self._about: Mapping[str, Any] = {
-            "representation": backend.name,
-            "version": backend.version,
-            "preprocess": preprocess_key,
-            "dimension": backend.dimension,
-            "note": getattr(backend, "note", ""),
-            "revision": getattr(backend, "revision", ""),
-        }
-
-    @classmethod
-    def at(cls, folder: str | Path) -> Store:
-        """Open a store by its own folder, to read it without loading a model."""
-        store = cls.__new__(cls)
-        store.folder, store._about = Path(folder), {}
-        return store
+        self._dimension = backend.dimension
 
     def keys(self) -> pd.DataFrame:
         """Every clip in the store: `recording`, `start_sample`, sorted, and `n_clips`."""
@@ -111,8 +97,6 @@ class Store:
                 _CLIPS: np.asarray(keys.get(_CLIPS, 0), dtype=np.int32),
             }
         )
-        if self._about and not (self.folder / "store.json").exists():
-            write_json(self.folder / "store.json", dict(self._about))
         write_vectors(self.folder / f"part-{uuid.uuid4().hex}.parquet", rows, vectors)
 
     def read(self) -> tuple[pd.DataFrame, np.ndarray]:
@@ -126,7 +110,7 @@ class Store:
         """
         pairs = [self._one(read_vectors, part) for part in self.parts()]
         keys, order = _without_duplicates([pair[0] for pair in pairs])
-        none = np.empty((0, int(self._about.get("dimension", 0))), dtype=np.float32)
+        none = np.empty((0, self._dimension), dtype=np.float32)
         return keys[KEYS], np.concatenate([pair[1] for pair in pairs] or [none])[order]
 
     def complete(self) -> set[str]:
@@ -154,7 +138,8 @@ def count_clips(folder: str | Path) -> int:
     total = 0
     for store in {part.parent for part in Path(folder).rglob(_PATTERN)}:
         with contextlib.suppress(CryhearError):  # for whoever reads the vectors to tell
-            total += len(Store.at(store).keys())
+            parts = [_read_keys(part) for part in store.glob(_PATTERN)]
+            total += len(_without_duplicates(parts)[0])
     return total
 
 

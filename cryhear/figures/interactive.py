@@ -1,15 +1,14 @@
-"""A small scatter for the book: SVG points with hover, keyboard and a colour switch, in one HTML string.
+"""A small scatter for the book: SVG points with their text and a colour switch, in one HTML string.
 
-It asks nothing of the network and needs no library. Without scripts it is a static picture with a
-legend, and every point keeps its text as a native tooltip. All text comes from the table and is
-treated as hostile: escaped in the markup and in the data the script reads.
+It asks nothing of the network and needs no library: Altair with its renderer would be two packages and a
+megabyte on the page for what stands below. Without scripts it is a static picture with a legend, and every
+point keeps its text as a native tooltip. All text comes from the table and is escaped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import html
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,52 +22,41 @@ from cryhear.figures.style import CLASS_STYLE, SERIES
 WIDTH, HEIGHT, MARGIN = 640, 460, 14
 """Size of the drawing and its margin, in SVG units; it scales to the page's width."""
 
-LARGEST = 8
-"""Groups told apart by colour; more (infants) are drawn grey as 'other'."""
+LARGEST = len(SERIES)
+"""Groups with a colour of their own; of more (infants), the others are grey."""
 
 MAXIMUM = 5_000
 """Points drawn at most: beyond, a page grows heavy and a static image says more."""
 
-CLASS_LOOK = {name: (style["color"], i) for i, (name, style) in enumerate(CLASS_STYLE.items())}
-COLOURS = (*(style["color"] for style in SERIES), "#A03030", "#5F8F2F")
-LOOKS = tuple(zip(COLOURS, (0, 3, 4, 1, 2, 0, 3, 4), strict=True))
-GREY = ("#9A9A9A", 5)
 SHAPES = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M-3.5-3.5h7v7h-7z", "M0-4.5L4.4 3.5H-4.4z",
     "M0-5L5 0L0 5L-5 0z", "M0 4.5L-4.4-3.5H4.4z", "M-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0",
 )  # fmt: skip
 """Marker outlines around the origin: circle, square, triangle, diamond, triangle down, dot."""
 
+LOOKS = [(style["color"], (0, 3, 4, 1, 2, 0)[i]) for i, style in enumerate(SERIES)]
+CLASS_LOOKS = {name: (style["color"], i) for i, (name, style) in enumerate(CLASS_STYLE.items())}
+GREY = ("#9A9A9A", 5)
+
 
 def scatter(
     table: pd.DataFrame,
     colour_by: Sequence[str] = ("label",),
     hover: Sequence[str] = (),
-    x: str = "x",
-    y: str = "y",
-    title: str = "Map of recordings",
     axis_names: tuple[str, str] = ("UMAP 1", "UMAP 2"),
-    names: dict[str, str] | None = None,
 ) -> str:
-    """HTML of an interactive scatter.
-
-    Hovering or touching shows a point's text; with the picture in focus the arrow keys step to the
-    nearest point in that direction and Escape lets go. A menu switches what the colour means.
+    """HTML of an interactive scatter: a point under the pointer or a finger tells its text.
 
     Parameters
     ----------
     table : pandas.DataFrame, n rows, at most `MAXIMUM`
-        `x`, `y` (finite), and the columns of `colour_by` and `hover`. Not changed.
+        ``x``, ``y`` (finite), and the columns of `colour_by` and `hover`. Not changed.
     colour_by : sequence of str
         Columns the menu offers; the first is drawn at the start and without scripts.
     hover : sequence of str
         Columns shown at a point; those of `colour_by` if empty.
-    title : str
-        What the picture is, for its heading and for screen readers.
     axis_names : (str, str)
         Labels of the axes.
-    names : dict, optional
-        How columns are written (``{"age_band": "age"}``).
 
     Returns
     -------
@@ -81,32 +69,26 @@ def scatter(
         If a column is missing, a coordinate is not finite, or there are no or too many points.
     """
     hover = list(hover) or list(colour_by)
-    _check(table, [x, y, *colour_by, *hover], x, y)
-    called = {c: (names or {}).get(c, c.replace("_", " ")) for c in [*colour_by, *hover]}
-    places = _place(table[[x, y]].to_numpy(float))
-    groups, codes = {}, {}
-    for column in colour_by:
-        groups[column], codes[column] = _grouped(table[column])
-    texts = [
-        "; ".join(f"{called[c]}: {_text(row[c])}" for c in hover)
-        for row in table[hover].to_dict("records")
-    ]
-    data = {
-        "groups": [groups[c] for c in colour_by],
-        "codes": ["".join(f"{code:x}" for code in codes[c]) for c in colour_by],
-    }
-    content = json.dumps([title, repr(data), repr(places.tolist()), *texts])
+    _check(table, ["x", "y", *colour_by, *hover])
+    looks = {column: _looks(table[column]) for column in colour_by}
+    texts = ["; ".join(f"{c}: {_text(row[c])}" for c in hover) for row in table.to_dict("records")]
+    points = table[["x", "y"]].to_numpy(float)
+    span = np.ptp(points, axis=0)
+    unit = (points - points.min(axis=0)) / np.where(span > 0, span, 1.0)
+    unit[:, 1] = 1 - unit[:, 1]  # SVG counts downwards
+    places = np.round(MARGIN + unit * (WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN), 1)
+    content = repr([places.tolist(), texts, looks, axis_names])
     key = "map" + hashlib.sha256(content.encode()).hexdigest()[:10]  # equal content, equal page
-    first = colour_by[0]
+    names = [[_text(value) for value in table[column]] for column in colour_by]
     marks = "".join(
-        f'<use href="#{key}s{groups[first][code][2]}" x="{px:g}" y="{py:g}" fill="{groups[first][code][1]}">'
-        f"<title>{_safe(text)}</title></use>"
-        for (px, py), code, text in zip(places, codes[first], texts, strict=True)
-    )
-    return _page(key, title, axis_names, marks, groups[first], [called[c] for c in colour_by], data)
+        _mark(key, [look[name] for look, name in zip(looks.values(), own, strict=True)],
+              f'x="{x:g}" y="{y:g}"', text)
+        for (x, y), text, own in zip(places, texts, zip(*names, strict=True), strict=True)
+    )  # fmt: skip
+    return _page(key, axis_names, marks, looks)
 
 
-def _check(table: pd.DataFrame, columns: list[str], x: str, y: str) -> None:
+def _check(table: pd.DataFrame, columns: list[str]) -> None:
     missing = [c for c in columns if c not in table.columns]
     if missing:
         raise EvaluationError(
@@ -118,41 +100,36 @@ def _check(table: pd.DataFrame, columns: list[str], x: str, y: str) -> None:
             f"the scatter got {len(table)} points; expected 1 to {MAXIMUM:,}. Draw a sample, or "
             "use figures.projection."
         )
-    if not np.isfinite(table[[x, y]].to_numpy(float)).all():
+    if not np.isfinite(table[["x", "y"]].to_numpy(float)).all():
         raise EvaluationError(
-            f"the scatter got coordinates in {x}, {y} that are not finite; expected numbers. Drop these rows."
+            "the scatter got coordinates in x, y that are not finite; expected numbers. Drop these rows."
         )
 
 
-def _place(points: np.ndarray) -> np.ndarray:
-    """Coordinates in the drawing, one decimal: float64 [n, 2], y upwards turned down."""
-    low, span = points.min(axis=0), np.ptp(points, axis=0)
-    unit = (points - low) / np.where(span > 0, span, 1.0)
-    inner = np.array([WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN])
-    return np.round(MARGIN + np.column_stack([unit[:, 0], 1 - unit[:, 1]]) * inner, 1)
-
-
-def _grouped(values: pd.Series) -> tuple[list[list[Any]], list[int]]:
-    """``[name, colour, shape]`` of each group (classes first, then the largest), and each row's group."""
-    names = [_text(value) for value in values]
-    counts = pd.Series(names).value_counts()
+def _looks(values: pd.Series) -> dict[str, tuple[str, int]]:
+    """Colour and shape of each group, in the legend's order: classes, the largest, the rest in grey."""
+    counts = values.map(_text).value_counts()
     ranked = sorted((n for n in counts.index if n != "unknown"), key=lambda n: (-counts[n], n))
-    kept = [c for c in CLASSES if c in ranked] + sorted(
-        n for n in ranked[:LARGEST] if n not in CLASSES
+    classes = [name for name in CLASSES if name in ranked]
+    named = sorted(name for name in ranked[:LARGEST] if name not in CLASSES)
+    found = {name: CLASS_LOOKS[name] for name in classes} | dict(zip(named, LOOKS, strict=False))
+    return found | {name: GREY for name in counts.index if name not in found}
+
+
+def _mark(key: str, looks: list[tuple[str, int]], place: str, text: str) -> str:
+    (colour, shape), *_ = looks
+    every = " ".join(f"{shape}{colour}" for colour, shape in looks)  # such as '0#D55E00 3#333333'
+    return (
+        f'<use href="#{key}s{shape}" {place} fill="{colour}" data-looks="{every}">'
+        f"<title>{_safe(text)}</title></use>"
     )
-    rest = ["other"] * any(n not in kept for n in ranked) + ["unknown"] * ("unknown" in counts)
-    looks = iter(LOOKS)
-    groups = [[n, *(CLASS_LOOK[n] if n in CLASS_LOOK else next(looks))] for n in kept]
-    groups += [[n, *GREY] for n in rest]
-    place = {group[0]: i for i, group in enumerate(groups)}
-    return groups, [place.get(name, place.get("other", 0)) for name in names]
 
 
 def _text(value: Any) -> str:
     """A cell as text: floats to three digits, '' and missing as 'unknown'."""
-    if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
-        return "unknown"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "unknown" if np.isnan(value) else f"{value:.3g}"
+    return "unknown" if value is None or value is pd.NA or str(value) == "" else str(value)
 
 
 def _safe(text: str) -> str:
@@ -160,80 +137,53 @@ def _safe(text: str) -> str:
     return html.escape("".join(c for c in text if c.isprintable()), quote=True)
 
 
-def _page(
-    key: str, title: str, axis_names: tuple[str, str], marks: str, legend: list[list[Any]],
-    menu: list[str], data: dict[str, Any],
-) -> str:  # fmt: skip
-    shapes = "".join(f'<path id="{key}s{i}" d="{path}"/>' for i, path in enumerate(SHAPES))
+def _legend(key: str, looks: dict[str, tuple[str, int]], hidden: bool) -> str:
+    grey = [name for name, look in looks.items() if look == GREY and name != "unknown"]
+    shown = {name: look for name, look in looks.items() if name not in grey}
+    shown |= {f"other ({len(grey):,})": GREY} if grey else {}
     items = "".join(
-        '<li><svg viewBox="-6 -6 12 12">'
-        f'<use href="#{key}s{shape}" fill="{color}"/></svg>{_safe(name)}</li>'
-        for name, color, shape in legend
+        f'<li><svg viewBox="-6 -6 12 12"><use href="#{key}s{shape}" fill="{colour}"/></svg>{_safe(name)}</li>'
+        for name, (colour, shape) in shown.items()
     )
-    options = "".join(f"<option value={i}>{_safe(name)}</option>" for i, name in enumerate(menu))
-    body = (
-        f"<label hidden>Colour by <select>{options}</select></label>"
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT + 22}" role="application" tabindex="0" '
-        f'aria-label="{_safe(title)}: arrow keys step from point to point">'
-        f'<defs>{shapes}</defs><rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#BBB"/>'
-        f'<text x="{WIDTH / 2:g}" y="{HEIGHT + 17}" text-anchor="middle">{_safe(axis_names[0])}</text>'
-        f'<text x="{MARGIN + 2}" y="16" transform="rotate(-90 {MARGIN + 2} 16)" text-anchor="end">'
-        f"{_safe(axis_names[1])}</text>"
-        f'<g class="points" fill-opacity=".75">{marks}</g></svg>'
-        f'<ul>{items}</ul><p aria-live="polite">{_safe(title)}</p>'
-    )
-    # A closing tag inside the data would end the script element; JSON reads the escapes as the same text.
-    payload = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-    for character in "<>&":
-        payload = payload.replace(character, f"\\u{ord(character):04x}")
+    return f"<ul{' hidden' * hidden}>{items}</ul>"
+
+
+def _page(
+    key: str, axis_names: tuple[str, str], marks: str, looks: dict[str, dict[str, tuple[str, int]]]
+) -> str:
+    shapes = "".join(f'<path id="{key}s{i}" d="{path}"/>' for i, path in enumerate(SHAPES))
+    options = "".join(f"<option>{_safe(column)}</option>" for column in looks)
+    legends = "".join(_legend(key, look, i > 0) for i, look in enumerate(looks.values()))
+    x, y = map(_safe, axis_names)
     return (
-        f'<figure class="crymap" id="{key}"><style>\n{STYLE.replace("KEY", key)}\n</style>'
-        f'{body}<script type="application/json">{payload}</script>'
+        f'<figure class="crymap" id="{key}"><style>{STYLE.replace("KEY", key)}</style>'
+        f"<label hidden>Colour by <select>{options}</select></label>"
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT + 22}" role="img" aria-label="Map of recordings">'
+        f'<defs>{shapes}</defs><rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#BBB"/>'
+        f'<text x="{WIDTH / 2:g}" y="{HEIGHT + 17}" text-anchor="middle">{x}</text>'
+        f'<text x="{MARGIN + 2}" y="16" transform="rotate(-90 {MARGIN + 2} 16)" text-anchor="end">{y}</text>'
+        f'<g class="points" fill-opacity=".75">{marks}</g></svg>{legends}<p>Map of recordings</p>'
         f"<script>{SCRIPT.replace('KEY', key)}</script></figure>"
     )
 
 
-STYLE = """#KEY{background:#fff;color:#222;padding:.6em;margin:1em 0;font:15px/1.4 sans-serif}
-#KEY :is(p,label){color:#222}#KEY p{margin:.3em 0}
-#KEY select{font:inherit;color:#222;background:#fff}#KEY [hidden]{display:none}
-#KEY :focus-visible{outline:2px solid #0072B2;outline-offset:2px}
-#KEY{max-width:50em}#KEY .plot{width:100%;height:auto;touch-action:pan-y}
-#KEY .plot text{font-size:15px;fill:#222}#KEY ul{list-style:none;margin:.3em 0;padding:0}
-#KEY li{display:inline-block;margin:0 1em 0 0}#KEY li svg{width:.9em;height:.9em;margin-right:.3em}
-#KEY p{min-height:2.8em}#KEY use.on{stroke:#000;stroke-width:2;fill-opacity:1}"""
+STYLE = """
+#KEY{background:#fff;color:#222;padding:.6em;margin:1em 0;font:15px/1.4 sans-serif;max-width:50em}
+#KEY :is(p,label,select){color:#222;font:inherit;background:#fff}#KEY [hidden]{display:none}
+#KEY .plot{width:100%;height:auto}#KEY .plot text{font-size:15px;fill:#222}
+#KEY ul{list-style:none;margin:.3em 0;padding:0}#KEY li{display:inline-block;margin:0 1em 0 0}
+#KEY li svg{width:.9em;height:.9em;margin-right:.3em}#KEY p{margin:.3em 0;min-height:2.8em}
+"""
 
 SCRIPT = """
-(function(root){if(!root||root.dataset.ready)return;root.dataset.ready=1;
-var data=JSON.parse(root.querySelector('script[type="application/json"]').textContent);
-var svg=root.querySelector('.plot'),info=root.querySelector('p'),list=root.querySelector('ul');
-var pick=root.querySelector('select'),start=info.textContent,at=-1,NS=svg.namespaceURI;
-var marks=[].slice.call(root.querySelectorAll('.points use'));
-var points=marks.map(function(m){var t=m.firstChild,s=t.textContent;m.removeChild(t);
-return{m:m,x:+m.getAttribute('x'),y:+m.getAttribute('y'),t:s};});
-function look(u,g){u.setAttribute('href','#KEYs'+g[2]);u.setAttribute('fill',g[1]);return u;}
-function colour(n){var groups=data.groups[n],codes=data.codes[n];
-points.forEach(function(p,i){look(p.m,groups[parseInt(codes[i],16)]);});
-list.textContent='';groups.forEach(function(g){var li=document.createElement('li'),
-s=document.createElementNS(NS,'svg');s.setAttribute('viewBox','-6 -6 12 12');
-s.appendChild(look(document.createElementNS(NS,'use'),g));li.appendChild(s);
-li.appendChild(document.createTextNode(g[0]));list.appendChild(li);});}
-function show(i){if(at>=0)points[at].m.removeAttribute('class');at=i;
-if(i<0){info.textContent=start;return;}var p=points[i];p.m.setAttribute('class','on');info.textContent=p.t;}
-function near(x,y,ok){var best=-1,d=1e9;points.forEach(function(p,i){var e=ok(p,i);
-if(e<d){d=e;best=i;}});return best;}
-function point(e){var m=svg.getScreenCTM();if(!m)return;
-var x=(e.clientX-m.e)/m.a,y=(e.clientY-m.f)/m.d;show(near(x,y,function(p){
-var e=(p.x-x)*(p.x-x)+(p.y-y)*(p.y-y);return e<400?e:1e9;}));}
-svg.addEventListener('pointermove',point);svg.addEventListener('pointerdown',point);
-svg.addEventListener('pointerleave',function(e){if(e.pointerType==='mouse')show(-1);});
-svg.addEventListener('keydown',function(e){
-var s={ArrowLeft:[-1,0],ArrowRight:[1,0],ArrowUp:[0,-1],ArrowDown:[0,1]}[e.key];
-if(e.key==='Escape'){show(-1);return;}if(!s)return;e.preventDefault();
-var c=at<0?{x:WIDE/2,y:HIGH/2}:points[at];
-var i=near(0,0,function(p,j){if(j===at)return 1e9;var a=(p.x-c.x)*s[0]+(p.y-c.y)*s[1];
-var b=(p.x-c.x)*s[1]-(p.y-c.y)*s[0];return at>=0&&(a<=0||Math.abs(b)>2*a)?1e9:a*a+4*b*b;});
-if(i>=0)show(i);});
-pick.addEventListener('change',function(){colour(+pick.value);});
-pick.parentNode.hidden=pick.options.length<2;
+(function(root){var menu=root.querySelector('select'),said=root.querySelector('p');
+var lists=root.querySelectorAll('ul'),marks=root.querySelectorAll('.points use');
+root.querySelector('.plot').addEventListener('pointerover',function(e){
+var m=e.target.closest&&e.target.closest('.points use');if(m)said.textContent=m.textContent;});
+menu.addEventListener('change',function(){var n=menu.selectedIndex;
+marks.forEach(function(m){var look=m.dataset.looks.split(' ')[n];
+m.setAttribute('href','#KEYs'+look[0]);m.setAttribute('fill',look.slice(1));});
+lists.forEach(function(l,i){l.hidden=i!==n;});});
+menu.parentNode.hidden=menu.options.length<2;
 })(document.getElementById('KEY'));
-""".replace("WIDE", str(WIDTH)).replace("HIGH", str(HEIGHT))
+"""

@@ -100,12 +100,6 @@ def test_nan_is_refused(store):
         store.add(rows(("a", 0)), np.full((1, 3), np.nan, np.float32))
 
 
-def test_a_store_opens_by_its_folder(store):
-    keys = rows(("a", 0))
-    store.add(keys, vectors_of(keys))
-    assert len(Store.at(store.folder).read()[0]) == 1
-
-
 def test_backends_and_settings_have_their_own_folders(tmp_path):
     other = SimpleNamespace(name="fake", version="2", dimension=3)
     folders = {Store(tmp_path, b, k).folder for b in (BACKEND, other) for k in ("abc", "abd")}
