@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import interpolate, pad
 
 from cryhear.embedding.base import SAMPLE_RATE
-from cryhear.embedding.mel import mel_matrix
+from cryhear.embedding.logmel import mel_matrix
 
 FRAME = 400
 """Samples of a frame and points of its Fourier transform: 25 ms."""

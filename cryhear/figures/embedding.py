@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cryhear.corpus.labels import display_name
@@ -13,7 +12,6 @@ from cryhear.figures.style import (
     CHANCE,
     INK,
     SERIES,
-    UNLABELLED,
     chance_line,
     chance_marks,
     class_handles,
@@ -28,7 +26,7 @@ from cryhear.figures.style import (
 )
 
 LARGEST = 6
-"""How many groups of points are told apart."""
+"""Groups of points that are coloured at most."""
 
 
 @drawn("label", "dimension", "value")
@@ -113,6 +111,8 @@ def projection(
     axis_names : (str, str)
         With the explained share for PCA: ``("PC 1 (21 %)", "PC 2 (9 %)")``.
     """
+    import seaborn  # brings pyplot along
+
     require(table, [c for c in (x, y, by, panel) if c], "projection")
     groups = groups_of(table, by)
     if by == "age_band":
@@ -121,6 +121,10 @@ def projection(
         groups = sorted(table.loc[table[by] != "", by].value_counts().index[:LARGEST])
         table = table.assign(**{by: table[by].where(table[by].isin(groups), "other")})
         groups = [*groups, "other"]
+    styles = {group: style_of(group, groups) for group in groups}
+    colours = {group: style["color"] for group, style in styles.items()}
+    shapes = {group: style["marker"] for group, style in styles.items()}
+    counts = table[by].value_counts()
     panels = groups_of(table, panel) if panel else [None]
     wide = min(2, len(panels))
     rows = -(-len(panels) // wide)
@@ -128,7 +132,10 @@ def projection(
     figure, grid = new(rows, wide, height=height, squeeze=False, sharex=shared, sharey=shared)
     for axes, one in zip(grid.flat, panels, strict=False):
         part = table if one is None else table[table[panel] == one]
-        _points(axes, part, by, groups, x, y)
+        # The most numerous first, so that the rare ones are not hidden.
+        part = part.sort_values(by, key=lambda group: -group.map(counts), kind="stable")
+        seaborn.scatterplot(part, x=x, y=y, hue=by, hue_order=groups, palette=colours, style=by,
+                            markers=shapes, s=20, alpha=0.75, linewidth=0, legend=False, ax=axes)  # fmt: skip
         if one is not None:
             axes.set_title(
                 f"{display_name(one) if shared else f'{panel} {one}'} (n = {len(part):,})"
@@ -144,17 +151,6 @@ def projection(
         names = [AGE_BANDS.get(group, display_name(group)) for group in groups]
     handles_below(figure, handles, [name[:24] for name in names])
     return figure
-
-
-def _points(axes: Axes, table: pd.DataFrame, by: str, groups: list[str], x: str, y: str) -> None:
-    """Points by group: the most numerous first, so that the rare ones are not hidden."""
-    for group in sorted(groups, key=lambda one: -int((table[by] == one).sum())):
-        style, rows = style_of(group, groups), table[table[by] == group]
-        grey, marker = style["color"] == UNLABELLED["color"], style["marker"]
-        axes.scatter(
-            rows[x], rows[y], s=16, c=style["color"], marker=marker, alpha=0.45 if grey else 0.75,
-            linewidths=0, zorder=1 if grey else 2,
-        )  # fmt: skip
 
 
 @drawn("quantity", "value", "chance")

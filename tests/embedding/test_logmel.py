@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryhear.embedding.mel import hz_to_mel, mel_matrix
+from cryhear.embedding.logmel import hz_to_mel, mel_matrix
 
 
 def test_hz_to_mel_is_htk():
