@@ -13,8 +13,6 @@ from cryhear.analysis import demonstrations
 from cryhear.embedding import REPRESENTATIONS, catalogue
 
 RATE = 16_000
-ROUNDING_DB = 0.01
-"""dB: a Gaussian's gain by its sampled kernel against the waveform's own change."""
 
 
 @pytest.fixture(scope="module")

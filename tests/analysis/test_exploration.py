@@ -67,8 +67,6 @@ def test_purity_refuses_what_it_cannot_count() -> None:
         exploration.neighbour_purity(np.full((4, 3), np.nan), list("aabb"), 1)
 
 
-
-
 def test_many_rows_are_sampled_by_whole_infants_and_it_is_said(capsys) -> None:
     infants = np.random.default_rng(0).integers(0, 40, 300).astype(str)
     assert exploration.sampled(infants, most=300).all()
