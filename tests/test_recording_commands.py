@@ -20,7 +20,10 @@ from cryhear.audio import wav
 from cryhear.prediction import bundle, decide, gate, predict
 
 RATE = 16_000
-KEYS = ["file", "label", "probabilities", "abstain", "reason", "beats_baseline", "clips", "seconds"]
+KEYS = [
+    "file", "label", "probabilities", "abstain", "reason", "warning", "beats_baseline", "clips",
+    "seconds",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
