@@ -133,7 +133,7 @@ def mean_spectrum(samples: np.ndarray) -> np.ndarray:
     return (10.0 * np.log10(power.mean(axis=1))).astype(np.float32)
 
 
-def all_tables(recordings: pd.DataFrame, settings: Any, seed: int) -> dict[str, pd.DataFrame]:
+def all_tables(recordings: pd.DataFrame, settings: Any) -> dict[str, pd.DataFrame]:
     """Every table of ``signals/`` for a corpus.
 
     Parameters
@@ -141,8 +141,6 @@ def all_tables(recordings: pd.DataFrame, settings: Any, seed: int) -> dict[str, 
     recordings : pandas.DataFrame
         Manifest rows with the columns ``path`` and ``label``.
     settings : cryhear.params.Preprocess
-    seed : int
-        Seeds the augmented examples.
 
     Returns
     -------

@@ -157,7 +157,7 @@ def merge(study: params.Study, out: Path) -> None:
     if "yamnet" in study.representations:
         write_table(out / "signals" / "heard.parquet", what_is_heard(study, out, others))
     known = labels.assign(_usable(out), "original")
-    for name, table in features.all_tables(known, study.preprocess, study.seed).items():
+    for name, table in features.all_tables(known, study.preprocess).items():
         write_table(out / "signals" / f"{name}.parquet", table)
     failed = f"*/*of{study.embed.shards}.failures"
     listed = [read_table(p) for p in sorted((out / "shards").glob(failed))]

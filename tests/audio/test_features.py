@@ -51,7 +51,7 @@ def test_the_chain_of_an_example_ends_at_the_target_level(tmp_path, tone):
     row = {"recording": "a", "path": tmp_path / "a.wav", "label": "pain", "duration_s": 3.0,
            "clipping_share": 0.0, "level_dbfs": -14.0}  # fmt: skip
     settings = Preprocess()
-    table = features.all_tables(pd.DataFrame([row]), settings, 0)["steps"]
+    table = features.all_tables(pd.DataFrame([row]), settings)["steps"]
     assert table["step"].unique().tolist() == ["recording", "Wiener", "Gaussian", "RMS"]
     peak = table[(table["step"] == "RMS") & (table["kind"] == "envelope")]["high"].max()
     assert peak == pytest.approx(settings.rms_target * np.sqrt(2), rel=0.01)
@@ -68,7 +68,7 @@ def test_no_example_is_an_empty_table_and_no_error():
         "clipping_share",
         "level_dbfs",
     ]
-    tables = features.all_tables(pd.DataFrame(columns=columns), Preprocess(), 0)
+    tables = features.all_tables(pd.DataFrame(columns=columns), Preprocess())
     assert set(tables) == {"spectra", "levels", "envelopes", "spectrograms", "steps"}
     assert all(table.empty for table in tables.values())
 
