@@ -117,7 +117,7 @@ def refitted(results: bench.Results) -> None:
     rows = made.Rows(90, 32) if results.quick else made.Rows(379, 320)
     batch, few, repeats = (20, 2, 1) if results.quick else (128, 3, 2)
     folds = primary.primary_folds(rows.recordings, 5, 1, SEED)
-    plan = primary_auc.Plan.draw(rows.recordings, folds)
+    plan = primary_auc.FoldPlan.draw(rows.recordings, folds)
     rng = np.random.default_rng(SEED)
     Y = permutation.exchange_labels(rows.recordings, rows.y, batch, rng)
     counts = permutation.infant_weights(rows.recordings, few, rng)
@@ -142,7 +142,7 @@ def refitted(results: bench.Results) -> None:
 
 
 def _looped_auc(
-    X: np.ndarray, y: np.ndarray, plan: primary_auc.Plan, weight: np.ndarray
+    X: np.ndarray, y: np.ndarray, plan: primary_auc.FoldPlan, weight: np.ndarray
 ) -> np.ndarray:
     """AUC of each class over a repeat's folds; a row drawn twice is there twice."""
     times = weight.astype(int)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 
 from cryhear import params
-from cryhear.analysis import trials
 from cryhear.corpus.labels import CLASSES
 from cryhear.embedding.tables import StudySet
 
@@ -32,9 +29,7 @@ def study(infants=60, seed=0, identity=0.0, dimension=8):
             "y": y,
         }
     )
-    return SimpleNamespace(
-        recordings=recordings, X=X.astype(np.float32), y=y, set="uploads", representation="made"
-    )
+    return StudySet(recordings, X.astype(np.float32), "made", "uploads")
 
 
 class Tables:
@@ -63,6 +58,6 @@ class Tables:
 
     def study_set(self, set_name, labels, representation):
         rows = self.study.recordings.copy()
-        for name in set(trials.KEPT) - set(rows):
+        for name in {"instance", "time_s", "sex", "age_band", "level_dbfs"} - set(rows):
             rows[name] = 0.0
         return StudySet(rows, self.study.X, representation, set_name, labels, self)

@@ -48,9 +48,6 @@ AS_BEFORE = {
     "06_mlp",
     "07_crossvalidation",
     "08_evaluation",
-    "09_leakage",
-    "10_controls",
-    "11_robustness",
 }
 """Chapters not yet written so that a reader sees the step: take a chapter out when it is."""
 

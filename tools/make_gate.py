@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 
 from cryhear import __version__, params
-from cryhear.analysis import robustness, trials
+from cryhear.analysis import robustness
 from cryhear.analysis.cross_validation import P_COLUMNS
-from cryhear.analysis.primary_auc import Plan
+from cryhear.analysis.primary_auc import FoldPlan
 from cryhear.audio import decode, perturb, preprocess
 from cryhear.corpus import find
 from cryhear.embedding import load
@@ -37,7 +37,7 @@ from cryhear.evaluation import bootstrap
 from cryhear.evaluation.auc import Ranked
 from cryhear.evaluation.bootstrap import draw_weights, percentiles
 from cryhear.files import write_json
-from cryhear.models import batched_logistic, primary
+from cryhear.models import batched_logistic
 from cryhear.models.fitted import Reduction
 from cryhear.prediction import bundle, decide, gate
 from cryhear.prediction import train as training
@@ -342,13 +342,12 @@ def clipwise_effect(
     settings = params.Preprocess(**derived.provenance["preprocess"])
     recordings, vectors = embed_clipwise(data, root, backend, settings)
     data = data.subset(np.isin(data.recordings["recording"].to_numpy(str), recordings))
-    rows = trials.Rows.of(data)
-    folds = primary.primary_folds(rows.recordings, training.FOLDS, repeats, SEED)
+    plan = FoldPlan.of(data.recordings, training.FOLDS, repeats, SEED)
     return {
         "representation": {"name": backend.name, "version": backend.version},
-        "recordings": len(rows.X),
+        "recordings": len(data),
         "repeats": repeats,
-        **compare(data, rows, Plan.draw(rows.recordings, folds, seed=SEED), recordings, vectors),
+        **compare(data, plan, recordings, vectors),
     }
 
 
@@ -369,23 +368,23 @@ def embed_clipwise(
 
 
 def compare(
-    data: StudySet, rows: trials.Rows, plan: Plan, recordings: np.ndarray, vectors: np.ndarray
+    data: StudySet, plan: FoldPlan, recordings: np.ndarray, vectors: np.ndarray
 ) -> dict[str, Any]:
     """Ask the models of every fold about the recordings prepared whole and clip by clip."""
-    models = robustness.fitted(rows, plan)
-    at = pd.Index(rows.recordings["recording"]).get_indexer(recordings)
+    models = robustness.fitted(data, plan)
+    at = pd.Index(data.recordings["recording"]).get_indexer(recordings)
     vectors, at = vectors[at >= 0], at[at >= 0]
-    clipwise = np.zeros(rows.X.shape)
+    clipwise = np.zeros(data.X.shape)
     np.add.at(clipwise, at, vectors)
-    clipwise = (clipwise / np.bincount(at, minlength=len(rows.X))[:, None]).astype(np.float32)
-    p = [robustness.out_of_fold(models, X) for X in (rows.X, clipwise)]
-    judged = training.judge(data, rows, plan)
+    clipwise = (clipwise / np.bincount(at, minlength=len(data))[:, None]).astype(np.float32)
+    p = [robustness.out_of_fold(models, X) for X in (data.X, clipwise)]
+    judged = training.judge(data, plan)
     limit = training.weighted_quantile(
         judged.clips["distance"], judged.clips["weight"], training.STRANGE
     )
     away = np.concatenate([fold.distance(vectors[np.isin(at, fold.test)]) for fold in models])
     tables = [judged.recordings.assign(prepared="whole")]
-    tables.append(_with_probabilities(judged.recordings, rows, p[1]).assign(prepared="clipwise"))
+    tables.append(_with_probabilities(judged.recordings, data, p[1]).assign(prepared="clipwise"))
     scored = bootstrap.bootstrap(
         pd.concat(tables, ignore_index=True),
         draws=DRAWS,
@@ -402,8 +401,8 @@ def compare(
     }  # fmt: skip
 
 
-def _with_probabilities(table: pd.DataFrame, rows: trials.Rows, p: np.ndarray) -> pd.DataFrame:
-    at = pd.Index(rows.recordings["recording"]).get_indexer(table["recording"])
+def _with_probabilities(table: pd.DataFrame, data: StudySet, p: np.ndarray) -> pd.DataFrame:
+    at = pd.Index(data.recordings["recording"]).get_indexer(table["recording"])
     changed = table.copy()
     changed[P_COLUMNS] = p[table["repeat"].to_numpy(), at]
     return changed

@@ -1,25 +1,29 @@
 """How the primary score depends on the penalty, which the protocol's tuning set to the edge of its grid.
 
-Everything here was asked after the primary result was known and is exploratory: scores and
-intervals at fixed strengths, on the same folds as the estimate, and no p value.
+And what was tried on scores below chance. Everything here was asked after the primary result was known and
+is exploratory: scores and intervals on the same folds as the estimate, and no p value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cryhear.analysis import cross_validation, permutation, trials
-from cryhear.analysis.primary_auc import Plan, auc_parts, components, out_of_fold, repeat_auc
-from cryhear.analysis.trials import Rows
+from cryhear.analysis import permutation
+from cryhear.analysis.primary_auc import (
+    FoldPlan,
+    auc_parts,
+    components,
+    prediction_table,
+    predictions,
+    repeat_auc,
+)
 from cryhear.corpus.labels import CLASSES
-from cryhear.evaluation.auc import class_auc
-from cryhear.evaluation.bootstrap import draw_weights, estimate
-from cryhear.evaluation.validation import codes, strata
+from cryhear.embedding.tables import StudySet
+from cryhear.evaluation.bootstrap import PROBABILITIES
 from cryhear.models import batched_logistic, primary
 from cryhear.models.primary import PRIMARY, Procedure
 
@@ -33,6 +37,23 @@ was set before any of this was asked."""
 KNOWS_NOTHING = float(np.log(len(CLASSES)))
 """Class-weighted log loss of equal probabilities, nats: what a model that knows nothing has."""
 
+LARGEST = 10
+"""Infants with the most recordings that one variant of `one_thing_changed` leaves out."""
+
+OTHER_SEED = 1000
+"""Added to the seed of the folds in the variant with other folds."""
+
+FIXED = {"C fixed at 0.01": 0.01, "C fixed at 0.1": 0.1}
+"""Variants with a fixed strength of the penalty."""
+
+CHANGED = (
+    "other folds",
+    "embeddings centred by platform",
+    f"without the {LARGEST} infants with most recordings",
+    *FIXED,
+)
+"""What was changed, one thing at a time, to explain scores below chance."""
+
 _FLOOR = 1e-12  # of a probability in a log loss
 
 
@@ -42,22 +63,22 @@ def fixed(C: float) -> Procedure:
 
 
 def on_primary_folds(
-    rows: Rows, plan: Plan, repeat: int, strengths: Sequence[float] = STRENGTHS
+    data: StudySet, plan: FoldPlan, repeat: int, strengths: Sequence[float] = STRENGTHS
 ) -> pd.DataFrame:
     """One repeat of the primary folds with the strength fixed at each of `strengths`.
 
     Returns
     -------
     pandas.DataFrame, one row a recording and strength
-        Out-of-fold predictions as `trials.primary`, with ``C``; and, equal for all rows of a fold
-        and strength: ``log_loss`` (class-weighted, nats: the protocol's criterion) and ``inner_auc``
-        (macro, pairs within inner fold and platform) over the inner folds, and ``chosen``, whether
-        the protocol's procedure chose this strength there.
+        Out-of-fold predictions as `primary_auc.predictions`, with ``C``; and, equal for all rows of a
+        fold and strength: ``log_loss`` (class-weighted, nats: the protocol's criterion) and
+        ``inner_auc`` (macro, pairs within inner fold and platform) over the inner folds, and
+        ``chosen``, whether the protocol's procedure chose this strength there.
     """
-    own, y, C = trials.one_repeat(plan, repeat), rows.y, np.asarray(strengths, float)
-    empty = trials.prediction_table(rows, own, repeat)
+    own, y, C = plan.repeat(repeat), data.y, np.asarray(strengths, float)
+    empty = prediction_table(data, own, repeat)
     tables = []
-    for Z, inner in zip(components(rows.X, own), own.inner, strict=True):
+    for Z, inner in zip(components(data.X, own), own.inner, strict=True):
         train, test = np.flatnonzero(inner >= 0), np.flatnonzero(inner < 0)
         side = Z[train], y[train], inner[train]
         chosen = primary.choose_C(side[0], side[1][None], side[2])[0]
@@ -68,23 +89,13 @@ def on_primary_folds(
             table = empty.iloc[test].assign(
                 C=strength, log_loss=log_loss[i], inner_auc=auc[i], chosen=strength == chosen
             )
-            table[cross_validation.P_COLUMNS] = p[i].astype(np.float32)
+            table[list(PROBABILITIES)] = p[i].astype(np.float32)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def predictions(rows: Rows, plan: Plan, repeat: int, C: float) -> pd.DataFrame:
-    """Out-of-fold predictions of one repeat at one strength: as `trials.primary`, with ``C``."""
-    own = trials.one_repeat(plan, repeat)
-    table = trials.prediction_table(rows, own, repeat).assign(C=C)
-    table[cross_validation.P_COLUMNS] = out_of_fold(rows.X, rows.y, own, fixed(C))[0]
-    return table
-
-
-def exchanged(
-    rows: Rows, plan: Plan, C: float, exchanges: int, seed: int, repeat: int = 0
-) -> pd.DataFrame:
-    """Macro AUC at a fixed strength of labels exchanged between infants, on one repeat's folds.
+def exchanged(data: StudySet, plan: FoldPlan, C: float, exchanges: int, seed: int) -> pd.DataFrame:
+    """Macro AUC at a fixed strength of labels exchanged between infants, on the first repeat's folds.
 
     It says where the score of meaningless labels lies at this strength; no test is made of it.
 
@@ -94,16 +105,41 @@ def exchanged(
         ``exchange``, ``auc``.
     """
     rng = np.random.default_rng(seed)
-    Y = permutation.exchange_labels(rows.recordings, rows.y, exchanges, rng)
-    values = repeat_auc(rows.X, Y, trials.one_repeat(plan, repeat), fixed(C))[0]
+    Y = permutation.exchange_labels(data.recordings, data.y, exchanges, rng)
+    values = repeat_auc(data.X, Y, plan.repeat(0), fixed(C))[0]
     return pd.DataFrame({"exchange": np.arange(exchanges), "auc": values.mean(axis=1)})
 
 
-def rung(rows: Rows, splits: int, seed: int, C: float, rung: str, repeat: int) -> pd.DataFrame:
-    """Predictions of one repeat on one rung of the ladder with the strength fixed at C, with ``C``."""
-    model = cross_validation.primary_model(fixed(C))
-    table = trials.run_rung(rows, splits, seed, "logistic_regression", model, rung, [repeat])
-    return table.assign(C=C)
+def one_thing_changed(data: StudySet, folds: int, seed: int, how: str, repeat: int) -> pd.DataFrame:
+    """One repeat of the primary procedure with one thing changed that could have made a low score.
+
+    Parameters
+    ----------
+    data : StudySet
+    folds, seed : int
+        As the primary folds.
+    how : str
+        Of CHANGED.
+    repeat : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        Predictions as `primary_auc.predictions`, with ``tried``.
+    """
+    if how == "other folds":
+        seed += OTHER_SEED
+    elif how == "embeddings centred by platform":
+        platform = data.recordings["platform"].to_numpy()
+        means = pd.DataFrame(data.X.astype(float)).groupby(platform).transform("mean")
+        data = data.with_features(data.X - means.to_numpy())
+    elif how.startswith("without"):
+        infants = data.recordings["infant"]
+        largest = infants.value_counts(sort=False).sort_index().nlargest(LARGEST).index
+        data = data.subset(~np.isin(infants, largest))
+    procedure = fixed(FIXED[how]) if how in FIXED else PRIMARY
+    plan = FoldPlan.of(data.recordings, folds, repeat + 1, seed)
+    return predictions(data, plan, repeat, procedure).assign(tried=how)
 
 
 def criterion(fitted: pd.DataFrame) -> pd.DataFrame:
@@ -144,67 +180,6 @@ def by_inner_auc(fitted: pd.DataFrame, grid: Sequence[float] = PRIMARY.Cs) -> pd
     allowed = fitted[fitted["C"].isin(grid)].sort_values("C", kind="stable").reset_index(drop=True)
     best = allowed.loc[allowed.groupby(["repeat", "fold"])["inner_auc"].idxmax()]
     return allowed.merge(best[["repeat", "fold", "C"]], on=["repeat", "fold", "C"])
-
-
-def scores(cells: Mapping[Any, pd.DataFrame], draws: int, seed: int) -> pd.DataFrame:
-    """Macro AUC of each cell's predictions, over pairs within fold and platform.
-
-    Parameters
-    ----------
-    cells : mapping of name to predictions
-    draws, seed : int
-        Draws of infants over fixed predictions: intervals are 'test-sampling only'.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``cell``, ``value``, ``low``, ``high``, ``n`` (recordings), ``infants``.
-    """
-    table = []
-    for name, predictions in cells.items():
-        drawn = _auc_draws(predictions, draws, seed)
-        table.append(
-            {"cell": name, **estimate(drawn, "AUC at a fixed strength"), **_counts(predictions)}
-        )
-    return pd.DataFrame(table)
-
-
-def differences(
-    cells: Mapping[Any, pd.DataFrame], reference: str, draws: int, seed: int
-) -> pd.DataFrame:
-    """Macro AUC of each cell minus that of the cell `reference`, from the same draws of infants.
-
-    Parameters and columns as `scores`; all cells must be of the same infants.
-    """
-    base = _auc_draws(cells[reference], draws, seed)
-    table = [
-        {
-            "cell": name,
-            **estimate(_auc_draws(own, draws, seed) - base, "AUC at a fixed strength"),
-            **_counts(own),
-        }
-        for name, own in cells.items()
-        if name != reference
-    ]
-    return pd.DataFrame(table)
-
-
-def _auc_draws(predictions: pd.DataFrame, draws: int, seed: int) -> np.ndarray:
-    """Macro AUC, mean over repeats, of the predictions and of each draw of infants: (1 + draws,)."""
-    values = []
-    for _, own in predictions.groupby("repeat"):
-        drawn = draw_weights(own["infant"], draws, seed)
-        weights = np.column_stack([np.ones(len(own)), drawn])
-        stratum = strata(own, ["fold", "platform"])
-        p = own[cross_validation.P_COLUMNS].to_numpy()
-        values.append(class_auc(codes(own["label"]), p, stratum, weights).mean(axis=0))
-    return np.mean(values, axis=0)
-
-
-def _counts(predictions: pd.DataFrame) -> dict[str, int]:
-    columns = ("recording", "infant")
-    n, infants = (predictions[column].nunique() for column in columns)
-    return {"n": n, "infants": infants}
 
 
 def _inner_scores(

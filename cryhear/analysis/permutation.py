@@ -13,8 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cryhear.analysis.primary_auc import Plan, repeat_auc
+from cryhear.analysis.primary_auc import FoldPlan, repeat_auc
 from cryhear.corpus.labels import CLASSES
+from cryhear.embedding.tables import StudySet
+from cryhear.evaluation.bootstrap import percentiles
 from cryhear.models.primary import PRIMARY, Procedure
 
 COLUMNS = [f"auc_{name}" for name in CLASSES]
@@ -80,36 +82,51 @@ def exchange_labels(
 
 
 def permutation_null(
-    X: np.ndarray,
-    y: np.ndarray,
-    recordings: pd.DataFrame,
-    plan: Plan,
+    data: StudySet,
+    plan: FoldPlan,
     permutations: int = 1000,
-    procedure: Procedure = PRIMARY,
     seed: int = 42,
+    used: int | None = None,
+    procedure: Procedure = PRIMARY,
 ) -> pd.DataFrame:
     """The observed AUC and its null distribution, every permutation refitted and tuned anew.
 
-    Called with other `X` and the same `seed`, it draws the same permutations, as `maximum_p` needs.
+    Called with other features and the same `seed`, it draws the same permutations, as `maximum_p` needs.
 
     Parameters
     ----------
-    X, plan, procedure
-        As `repeat_auc`; the folds drawn without labels (`primary.primary_folds`).
-    y : numpy.ndarray, shape (n,), int
-    recordings : pandas.DataFrame, n rows
-        With `recording`, `infant`, `platform`, and `time_s` where known.
+    data : StudySet
+        Its recordings with `recording`, `infant`, `platform`, and `time_s` where known.
+    plan : FoldPlan
+        Folds drawn without labels.
     permutations, seed : int
+    used : int, optional
+        Of the permutations drawn, how many are computed: the first; all by default.
+    procedure : Procedure
 
     Returns
     -------
-    pandas.DataFrame, 1 + permutations rows
+    pandas.DataFrame, 1 + used rows
         `permutation` (0 is the data as they are), `auc` (macro), `auc_<class>`.
     """
-    drawn = exchange_labels(recordings, y, permutations, np.random.default_rng(seed))
-    Y = np.concatenate([np.asarray(y)[None], drawn])
-    values = repeat_auc(X, Y, plan, procedure).mean(axis=0)
-    return _table(values).rename_axis("permutation").reset_index()
+    rng = np.random.default_rng(seed)
+    drawn = exchange_labels(data.recordings, data.y, permutations, rng)[:used]
+    values = repeat_auc(data.X, np.concatenate([data.y[None], drawn]), plan, procedure)
+    return _table(values.mean(axis=0)).rename_axis("permutation").reset_index()
+
+
+def null_of_repeat(
+    data: StudySet, plan: FoldPlan, permutations: int, used: int, seed: int, repeat: int
+) -> pd.DataFrame:
+    """`permutation_null` on the folds of one repeat; `over_repeats` of all of them is that of the plan."""
+    return permutation_null(data, plan.repeat(repeat), permutations, seed, used)
+
+
+def over_repeats(nulls: pd.DataFrame) -> pd.DataFrame:
+    """One null distribution from those of single repeats: means, which is what the estimate is."""
+    means = nulls.groupby("permutation")[COLUMNS].mean().reset_index()
+    means.insert(1, "auc", means[COLUMNS].mean(axis=1))
+    return means
 
 
 def p_value(null: pd.DataFrame) -> float:
@@ -163,46 +180,90 @@ def infant_weights(recordings: pd.DataFrame, draws: int, rng: np.random.Generato
 
 
 def refit_bootstrap(
-    features: Mapping[str, np.ndarray],
-    y: np.ndarray,
-    recordings: pd.DataFrame,
-    plan: Plan,
-    draws: int = 200,
-    procedure: Procedure = PRIMARY,
+    data: StudySet,
+    plan: FoldPlan,
+    start: int,
+    stop: int,
     seed: int = 42,
-    start: int = 0,
-    stop: int | None = None,
+    procedure: Procedure = PRIMARY,
 ) -> pd.DataFrame:
     """AUCs of the procedure refitted, scaling and PCA included, on infants drawn with replacement.
 
-    An infant drawn twice counts twice in fitting and scoring and stays in its fold, so nothing of
-    it is on both sides. Differences between features are taken within a draw.
+    Of the embeddings and of the metadata alone, on the same infants: differences are taken within a
+    draw. An infant drawn twice counts twice in fitting and scoring and stays in its fold, so nothing
+    of it is on both sides.
 
     Parameters
     ----------
-    features : mapping of name to numpy.ndarray, shape (n, d)
-        What to score: a representation, the metadata.
-    draws, start, stop : int
-        Draws in all; those from `start` up to `stop` are computed, the same in any pieces.
-    Others as `permutation_null`.
+    data, plan, seed, procedure
+        As `permutation_null`.
+    start, stop : int
+        Draws from `start` up to `stop`, the same in any pieces.
 
     Returns
     -------
     pandas.DataFrame
-        `features`, `draw`, `auc`, `auc_<class>`: one row a draw and name. The draws centre low
-        (fewer distinct infants train): use their spread, not their percentiles.
+        `features` (the representation's name, or 'metadata'), `draw`, `auc`, `auc_<class>`. The draws
+        centre low (fewer distinct infants train): use their spread, not their percentiles.
     """
-    weights = infant_weights(recordings, draws, np.random.default_rng(seed))
-    wanted = range(start, draws if stop is None else min(stop, draws))
-    jobs = [(name, i) for i in wanted for name in features]
-    values = [
-        repeat_auc(features[name], y, plan, procedure, weights[i].astype(float)) for name, i in jobs
-    ]
+    weights = infant_weights(data.recordings, stop, np.random.default_rng(seed)).astype(float)
+    features = {data.representation: data.X, "metadata": metadata_matrix(data.recordings)}
+    jobs = [(name, i) for i in range(start, stop) for name in features]
+    values = [repeat_auc(features[name], data.y, plan, procedure, weights[i]) for name, i in jobs]
     # A repeat in which a class was drawn away entirely says nothing.
     table = _table(np.stack([np.nanmean(v[:, 0], axis=0) for v in values]))
     table.insert(0, "features", [name for name, _ in jobs])
     table.insert(1, "draw", [i for _, i in jobs])
     return table
+
+
+def headline(null: pd.DataFrame, refits: pd.DataFrame, metadata: float) -> pd.DataFrame:
+    """The primary estimate, that of the metadata, and their difference, with refitted intervals.
+
+    Parameters
+    ----------
+    null : pandas.DataFrame
+        Of `permutation_null`; only permutation 0 is read.
+    refits : pandas.DataFrame
+        Of `refit_bootstrap`.
+    metadata : float
+        AUC of the metadata alone.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``quantity`` ('auc', 'auc_<class>', 'metadata_auc', 'increment'), ``value``, ``se``, ``low``,
+        ``high``.
+    """
+    by_name = {name: own.set_index("draw") for name, own in refits.groupby("features")}
+    other = by_name.pop("metadata")["auc"]
+    (sound,) = by_name.values()
+    first = null.iloc[0]
+    asked = [(name, float(first[name]), sound[name]) for name in ("auc", *COLUMNS)]
+    asked.append(("metadata_auc", metadata, other))
+    asked.append(("increment", float(first["auc"]) - metadata, sound["auc"] - other))
+    table = [(name, value, *interval(value, draws.to_numpy())) for name, value, draws in asked]
+    return pd.DataFrame(table, columns=["quantity", "value", "se", "low", "high"])
+
+
+def comparison(nulls: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every representation against the same permutations, corrected by the maximum statistic.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``representation``, ``value`` (AUC), ``null_low``, ``null_high`` (middle 95 % of its
+        permutations), ``chance`` (their mean), ``p_maximum`` (one-sided), ``p_two_sided`` (for
+        itself, not corrected).
+    """
+    corrected, table = maximum_p(nulls), []
+    for name, null in nulls.items():
+        drawn = null["auc"].to_numpy()[1:]
+        low, high = percentiles(drawn)
+        table.append({"representation": name, "value": null["auc"].iloc[0], "null_low": low,
+                      "null_high": high, "chance": drawn.mean(), "p_maximum": corrected[name],
+                      "p_two_sided": p_two_sided(null)})  # fmt: skip
+    return pd.DataFrame(table)
 
 
 def interval(estimate: float, draws: np.ndarray) -> tuple[float, float, float]:

@@ -13,15 +13,17 @@ import pandas as pd
 
 from cryhear.corpus import splits
 from cryhear.corpus.labels import CLASSES
+from cryhear.embedding.tables import StudySet
 from cryhear.evaluation.auc import class_auc
+from cryhear.evaluation.bootstrap import PROBABILITIES
 from cryhear.evaluation.validation import strata
 from cryhear.models import batched_logistic
 from cryhear.models.fitted import Reduction
-from cryhear.models.primary import PRIMARY, Procedure, fit, inner_seed
+from cryhear.models.primary import PRIMARY, Procedure, fit, inner_seed, primary_folds
 
 
 @dataclass(frozen=True)
-class Plan:
+class FoldPlan:
     """Outer and inner folds, drawn once for an estimate, its null, its bootstrap.
 
     Attributes
@@ -39,13 +41,20 @@ class Plan:
     platform: np.ndarray
 
     @classmethod
+    def of(
+        cls, recordings: pd.DataFrame, n_splits: int = 5, repeats: int = 10, seed: int = 42
+    ) -> FoldPlan:
+        """The primary folds of some recordings, by infant and drawn without labels."""
+        return cls.draw(recordings, primary_folds(recordings, n_splits, repeats, seed), seed=seed)
+
+    @classmethod
     def draw(
         cls,
         recordings: pd.DataFrame,
         folds: np.ndarray,
         procedure: Procedure = PRIMARY,
         seed: int = 42,
-    ) -> Plan:
+    ) -> FoldPlan:
         """Draw the inner folds (by infant, without labels) of given outer ones.
 
         Raises
@@ -69,9 +78,15 @@ class Plan:
             )
         return cls(folds, inner, parts, recordings["platform"].to_numpy(dtype=str))
 
+    def repeat(self, number: int) -> FoldPlan:
+        """The folds of one repeat."""
+        mine = [i for i, (r, _) in enumerate(self.parts) if r == number]
+        inner, parts = [self.inner[i] for i in mine], [(0, self.parts[i][1]) for i in mine]
+        return FoldPlan(self.folds[number : number + 1], inner, parts, self.platform)
+
 
 def components(
-    X: np.ndarray, plan: Plan, procedure: Procedure = PRIMARY, weight: np.ndarray | None = None
+    X: np.ndarray, plan: FoldPlan, procedure: Procedure = PRIMARY, weight: np.ndarray | None = None
 ) -> list[np.ndarray]:
     """Component scores of all rows, float32 (n, p), fitted on each part's training side."""
     weight = np.ones(len(X)) if weight is None else weight
@@ -84,7 +99,7 @@ def components(
 def repeat_auc(
     X: np.ndarray | list[np.ndarray],
     Y: np.ndarray,
-    plan: Plan,
+    plan: FoldPlan,
     procedure: Procedure = PRIMARY,
     weight: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -94,7 +109,7 @@ def repeat_auc(
     ----------
     X : numpy.ndarray, shape (n, d), or the result of `components`
     Y : numpy.ndarray, shape (b, n) or (n,), int
-    plan : Plan
+    plan : FoldPlan
     procedure : Procedure
     weight : numpy.ndarray, shape (n,), optional
         How often each recording counts, in fitting and in scoring.
@@ -112,7 +127,7 @@ def repeat_auc(
 def held_out_probabilities(
     X: np.ndarray | list[np.ndarray],
     Y: np.ndarray,
-    plan: Plan,
+    plan: FoldPlan,
     procedure: Procedure = PRIMARY,
     weight: np.ndarray | None = None,
 ) -> list[np.ndarray]:
@@ -131,7 +146,7 @@ def held_out_probabilities(
 
 
 def pooled_auc(
-    parts: list[np.ndarray], Y: np.ndarray, plan: Plan, weight: np.ndarray | None = None
+    parts: list[np.ndarray], Y: np.ndarray, plan: FoldPlan, weight: np.ndarray | None = None
 ) -> np.ndarray:
     """The estimand's AUC from `held_out_probabilities`; returns what `repeat_auc` does."""
     weight = np.ones(Y.shape[1]) if weight is None else weight
@@ -145,13 +160,33 @@ def pooled_auc(
 
 
 def out_of_fold(
-    X: np.ndarray | list[np.ndarray], y: np.ndarray, plan: Plan, procedure: Procedure = PRIMARY
+    X: np.ndarray | list[np.ndarray], y: np.ndarray, plan: FoldPlan, procedure: Procedure = PRIMARY
 ) -> np.ndarray:
     """Probabilities of each recording in the fold that tests it, shape (r, n, K)."""
     return in_place(held_out_probabilities(X, np.atleast_2d(y), plan, procedure), plan)
 
 
-def in_place(parts: list[np.ndarray], plan: Plan) -> np.ndarray:
+def predictions(
+    data: StudySet, plan: FoldPlan, repeat: int, procedure: Procedure = PRIMARY
+) -> pd.DataFrame:
+    """Out-of-fold predictions of one repeat, a row a recording: protocol 'primary'."""
+    own = plan.repeat(repeat)
+    table = prediction_table(data, own, repeat)
+    table[list(PROBABILITIES)] = out_of_fold(data.X, data.y, own, procedure)[0]
+    return table
+
+
+def prediction_table(data: StudySet, own: FoldPlan, repeat: int) -> pd.DataFrame:
+    """What stands beside the probabilities of one repeat of the primary folds, a row a recording."""
+    table = data.recordings[["recording", "infant", "platform", "label"]].copy()
+    table.insert(2, "set", data.set)
+    table = table.assign(protocol="primary", part="oof")
+    table["repeat"], table["fold"] = np.int8(repeat), own.folds[0].astype(np.int8)
+    table["model"], table["representation"] = "logistic_regression", data.representation
+    return table
+
+
+def in_place(parts: list[np.ndarray], plan: FoldPlan) -> np.ndarray:
     """`held_out_probabilities` of the first label vector, each row where it belongs: (r, n, K)."""
     p = np.empty((*plan.folds.shape, len(CLASSES)), np.float32)
     for (r, _), inner, own in zip(plan.parts, plan.inner, parts, strict=True):
@@ -159,7 +194,7 @@ def in_place(parts: list[np.ndarray], plan: Plan) -> np.ndarray:
     return p
 
 
-def weighted_auc(p: np.ndarray, y: np.ndarray, plan: Plan, weights: np.ndarray) -> np.ndarray:
+def weighted_auc(p: np.ndarray, y: np.ndarray, plan: FoldPlan, weights: np.ndarray) -> np.ndarray:
     """The estimate with predictions fixed and rows weighted, as a bootstrap does.
 
     Parameters

@@ -7,13 +7,11 @@ versions of the recordings it has not heard. Nothing is fitted on an altered rec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cryhear.analysis.primary_auc import Plan, weighted_auc
-from cryhear.analysis.trials import Rows
+from cryhear.analysis.primary_auc import FoldPlan, weighted_auc
 from cryhear.audio.perturb import PERTURBATIONS
 from cryhear.corpus.labels import CLASSES
 from cryhear.embedding.tables import StudySet, kind_of, pool
@@ -23,7 +21,7 @@ from cryhear.evaluation.auc import Ranked
 from cryhear.evaluation.bootstrap import draw_weights
 from cryhear.models import batched_logistic, primary
 from cryhear.models.fitted import Reduction, distance
-from cryhear.models.primary import PRIMARY
+from cryhear.models.primary import PRIMARY, Procedure
 
 PLAIN = "as recorded"
 STRANGE = 0.95
@@ -66,14 +64,14 @@ class Fold:
         return distance(self.reduction(X), self.spread)
 
 
-def fitted(rows: Rows, plan: Plan) -> list[Fold]:
+def fitted(data: StudySet, plan: FoldPlan, procedure: Procedure = PRIMARY) -> list[Fold]:
     """The primary procedure fitted for every fold of a plan."""
     made = []
     for (repeat, _), inner in zip(plan.parts, plan.inner, strict=True):
         train, test = np.flatnonzero(inner >= 0), np.flatnonzero(inner < 0)
-        reduction = Reduction.fit(rows.X[train], PRIMARY.explained)
-        Z = reduction(rows.X[train])
-        coef, intercept, _ = primary.fit(Z, rows.y[None, train], inner[train])
+        reduction = Reduction.fit(data.X[train], procedure.explained)
+        Z = reduction(data.X[train])
+        coef, intercept, _ = primary.fit(Z, data.y[None, train], inner[train], procedure)
         made.append(Fold(repeat, train, test, reduction, Z.std(axis=0), coef, intercept))
     return made
 
@@ -87,7 +85,7 @@ def out_of_fold(folds: list[Fold], X: np.ndarray) -> np.ndarray:
 
 
 def stability(
-    study_set: StudySet, rows: Rows, plan: Plan, folds: list[Fold], draws: int, seed: int
+    data: StudySet, plan: FoldPlan, folds: list[Fold], draws: int, seed: int
 ) -> pd.DataFrame:
     """What each altered version does to predictions, with a bootstrap over infants.
 
@@ -100,29 +98,29 @@ def stability(
         variation between the two probabilities, 0 to 1), 'similarity' (mean cosine of the
         standardised embedding with its plain self) and 'auc'.
     """
-    weights = draw_weights(rows.recordings["infant"], draws, seed)
-    plain = out_of_fold(folds, rows.X)
+    weights = draw_weights(data.recordings["infant"], draws, seed)
+    plain = out_of_fold(folds, data.X)
     made = []
-    there = set(study_set.derived.variants(study_set.representation))
+    there = set(data.derived.variants(data.representation))
     for name in (PLAIN, *(n for n in PERTURBATIONS if n in there)):
-        X = rows.X if name == PLAIN else study_set.variant(name)
+        X = data.X if name == PLAIN else data.variant(name)
         p = plain if name == PLAIN else out_of_fold(folds, X)
         each = {
             "same label": (p.argmax(2) == plain.argmax(2)).mean(axis=0),
             "moved": np.abs(p - plain).sum(axis=2).mean(axis=0) / 2,
-            "similarity": _cosine(rows.X, X),
+            "similarity": _cosine(data.X, X),
         }
         measured = {k: _mean(v, weights) for k, v in each.items()}
         wide = np.column_stack([np.ones(len(weights)), weights])
-        measured["auc"] = bootstrap.estimate(weighted_auc(p, rows.y, plan, wide), "macro AUC")
+        measured["auc"] = bootstrap.estimate(weighted_auc(p, data.y, plan, wide), "macro AUC")
         made += [{**_described(name), "measure": k, **v} for k, v in measured.items()]
-    counts = {"n": len(rows.X), "infants": rows.recordings["infant"].nunique()}
+    counts = {"n": len(data.X), "infants": data.recordings["infant"].nunique()}
     return pd.DataFrame(made).assign(**counts)
 
 
-def missing(study_set: StudySet) -> list[str]:
+def missing(data: StudySet) -> list[str]:
     """Conditions of `perturb.PERTURBATIONS` whose embeddings the derived data lack."""
-    there = set(study_set.derived.variants(study_set.representation))
+    there = set(data.derived.variants(data.representation))
     return [name for name in PERTURBATIONS if name not in there]
 
 
@@ -140,42 +138,14 @@ def by_noise(table: pd.DataFrame) -> pd.DataFrame:
     return noise if len(noise) else own.head(1).assign(severity=PLAIN)
 
 
-def record_small(run: Any, labelled: pd.DataFrame) -> None:
-    """Record what the changes of `SMALL` leave of the labels: the least, whose it is, and a sentence.
-
-    ``slight``, ``slight_title``, ``conclusion_noise``. The shares of single changes that the sentence
-    quotes are recorded before, or said to be absent here.
-    """
-    own = labelled[labelled["condition"].isin(SMALL)]
-    run.absent("same_gain_minus_10db", "same_offset_250ms")
-    if own.empty:
-        says = "No noise, other level or offset was tried here: the derived data hold no altered versions."
-        run.absent("slight", "slight_title")
-        run.number("conclusion_noise", says, "text")
-        return
-    least = own.loc[own["value"].idxmin()]
-    note = "lowest of the small changes"
-    run.number("slight", float(least["value"]), "share", n=int(least["n"]), note=note)
-    run.number("slight_title", least["title"], "text")
-    run.conclude(
-        "conclusion_noise", least["value"] >= 0.9,
-        "Noise 20 dB below the cry, 10 dB less level or a start a quarter of a second later leave most "
-        "labels as they were: {num}`robustness.slight` with the worst of them.",
-        "Small changes change the answer: {num}`robustness.slight_title` leaves {num}`robustness.slight` of "
-        "the labels as they were, a level 10 dB lower {num}`robustness.same_gain_minus_10db`, a start a "
-        "quarter of a second later {num}`robustness.same_offset_250ms`.",
-        of=["slight"], beside=["slight_title", "same_gain_minus_10db", "same_offset_250ms"],
-    )  # fmt: skip
-
-
-def agreement_by_chance(rows: Rows, folds: list[Fold]) -> float:
+def agreement_by_chance(data: StudySet, folds: list[Fold]) -> float:
     """How often two unrelated recordings get the same label: sum of squared shares, mean of repeats."""
-    labels = out_of_fold(folds, rows.X).argmax(axis=2)
+    labels = out_of_fold(folds, data.X).argmax(axis=2)
     shares = np.stack([np.bincount(own, minlength=len(CLASSES)) / len(own) for own in labels])
     return float((shares**2).sum(axis=1).mean())
 
 
-def references(rows: Rows, seed: int) -> pd.DataFrame:
+def references(data: StudySet, seed: int) -> pd.DataFrame:
     """How alike recordings are anyway: cosine with another of the infant, and of another infant.
 
     Returns
@@ -184,9 +154,9 @@ def references(rows: Rows, seed: int) -> pd.DataFrame:
         ``what``, ``value`` (mean cosine of standardised embeddings), ``n``; no row for what no
         recording has, such as another of its infant.
     """
-    infant = rows.recordings["infant"].to_numpy()
+    infant = data.recordings["infant"].to_numpy()
     rng, at = np.random.default_rng(seed), np.arange(len(infant))
-    Z = _unit(rows.X, rows.X)
+    Z = _unit(data.X, data.X)
     same, other = [], []
     for i in at:
         mine = at[(infant == infant[i]) & (at != i)]
@@ -199,7 +169,7 @@ def references(rows: Rows, seed: int) -> pd.DataFrame:
     return pd.DataFrame(table, columns=["what", "value", "n"])
 
 
-def strangeness(study_set: StudySet, rows: Rows, folds: list[Fold]) -> pd.DataFrame:
+def ood_scores(data: StudySet, folds: list[Fold]) -> pd.DataFrame:
     """Distances of held-out cries and of other sounds from the training cries.
 
     Returns
@@ -210,13 +180,13 @@ def strangeness(study_set: StudySet, rows: Rows, folds: list[Fold]) -> pd.DataFr
         ``score`` (mean over the models), ``confidence`` (largest probability, mean), ``label`` (of
         the mean probabilities).
     """
-    cries = rows.recordings[["recording", "infant"]].assign(source=CRY)
-    score, p = np.zeros((2, len(rows.X))), out_of_fold(folds, rows.X)
+    cries = data.recordings[["recording", "infant"]].assign(source=CRY)
+    score, p = np.zeros((2, len(data.X))), out_of_fold(folds, data.X)
     for fold in folds:
-        score[:, fold.test] += np.stack([fold.distance(rows.X[fold.test]), np.ones(len(fold.test))])
+        score[:, fold.test] += np.stack([fold.distance(data.X[fold.test]), np.ones(len(fold.test))])
     cries = _judged(cries, score[0] / score[1], p)
     try:
-        keys, vectors = study_set.derived.other(study_set.representation)
+        keys, vectors = data.derived.other(data.representation)
     except MissingArtefactError:
         return cries
     ids, X = pool(keys, vectors)
@@ -228,7 +198,7 @@ def strangeness(study_set: StudySet, rows: Rows, folds: list[Fold]) -> pd.DataFr
     return pd.concat([cries, other], ignore_index=True)
 
 
-def strange_table(table: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+def ood_table(table: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
     """For each kind of other sound: how well distance tells it from a held-out cry.
 
     Returns
@@ -247,67 +217,9 @@ def strange_table(table: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
                "confidence": own["confidence"].mean()}  # fmt: skip
         row |= {label: (own["label"] == label).mean() for label in CLASSES}
         if source != CRY:
-            row |= _told_apart(own["score"], cry, draws, seed)
+            row |= _ood_auc(own["score"], cry, draws, seed)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def record_other(run: Any, kinds: pd.DataFrame) -> None:
-    """Record what `strange_table` found; where there are no other sounds, text that says so."""
-    others = kinds[~kinds["source"].isin([CRY, BABY])]
-    _record_other(run, kinds, others)
-    if others.empty:
-        says = "Sounds that are no cry were not part of this study, so what it says to them was not asked."
-        run.number("conclusion_other", says, "text")
-    run.absent(*OTHER_KEYS)
-
-
-def _record_other(run: Any, kinds: pd.DataFrame, others: pd.DataFrame) -> None:
-    run.number("n_other", int(kinds["n"].iloc[1:].sum()), "count")
-    run.number("confidence_cry", kinds["confidence"].iloc[0], "score", n=int(kinds["n"].iloc[0]))
-    if others.empty:
-        return
-    n, label_shares = int(others["n"].sum()), others[list(CLASSES)]
-    at = label_shares.max(axis=1).idxmax()
-    mean = {c: float(np.average(others[c], weights=others["n"])) for c in ("strange", "confidence")}
-    told = float(others["value"].mean())
-    run.number("told_apart", told, "score", n=n, note="mean over kinds of sound")
-    run.number("strange_share", mean["strange"], "share", n=n)
-    run.number("confidence_other", mean["confidence"], "score", n=n)
-    run.number("worst_source", others.loc[at, "source"], "text")
-    run.number("worst_label", label_shares.loc[at].astype(float).idxmax(), "text")
-    worst = float(label_shares.loc[at].max())
-    run.number("worst_share", worst, "share", n=int(others.loc[at, "n"]))
-    baby = kinds[kinds["source"] == BABY]
-    if len(baby):
-        row = baby.iloc[0]
-        run.interval("baby", row, "score", n=int(row["n"]))
-        run.conclude(
-            "conclusion_baby", row["low"] <= 0.6,
-            "they are not clearly stranger.", "they are stranger too.",
-            of=["baby"],
-        )  # fmt: skip
-    run.conclude(
-        "conclusion_other", mean["confidence"] < kinds["confidence"].iloc[0],
-        "A sound that is no cry gets a label too, with less confidence than a cry.",
-        "A sound that is no cry gets a label too, with no less confidence than a cry: "
-        "of the {num}`robustness.worst_source` clips, {num}`robustness.worst_share` are called "
-        "{num}`robustness.worst_label`.",
-        of=["confidence_other", "confidence_cry"], beside=["worst_share", "worst_source", "worst_label"],
-    )  # fmt: skip
-    run.conclude(
-        "conclusion_warning", told >= 0.9,
-        "Distance from the training cries mostly ranks them apart (AUC {num}`robustness.told_apart` on "
-        "average), yet only {num}`robustness.strange_share` of them lie beyond the threshold.",
-        "Distance from the training cries tells them apart only in part: AUC "
-        "{num}`robustness.told_apart` on average; {num}`robustness.strange_share` of them lie beyond "
-        "the threshold.",
-        of=["told_apart"], beside=["strange_share"],
-    )  # fmt: skip
-
-
-OTHER_KEYS = ("told_apart", "strange_share", "confidence_other", "worst_source", "worst_label",
-              "worst_share", "baby", "conclusion_baby", "conclusion_other", "conclusion_warning")  # fmt: skip
 
 
 def threshold(table: pd.DataFrame) -> float:
@@ -315,7 +227,7 @@ def threshold(table: pd.DataFrame) -> float:
     return float(table.loc[table["source"] == CRY, "score"].quantile(STRANGE))
 
 
-def _told_apart(score: pd.Series, cry: pd.DataFrame, draws: int, seed: int) -> dict[str, float]:
+def _ood_auc(score: pd.Series, cry: pd.DataFrame, draws: int, seed: int) -> dict[str, float]:
     both = np.concatenate([score, cry["score"]])
     is_other = np.arange(len(both)) < len(score)
     # Recordings of other sounds are drawn one by one, cries by infant.

@@ -6,21 +6,19 @@ much, from labels that mean nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, cpu_count, delayed
 
 from cryhear import pieces
-from cryhear.analysis import permutation, trials
-from cryhear.analysis.controls import plan_of
+from cryhear.analysis import permutation
+from cryhear.analysis.controls import Setting
 from cryhear.analysis.primary_auc import repeat_auc
-from cryhear.analysis.trials import Rows
-from cryhear.embedding.tables import StudySet
+from cryhear.embedding.tables import Derived, StudySet
 from cryhear.errors import CryhearError
 from cryhear.evaluation import bootstrap
 
@@ -40,12 +38,12 @@ VERSIONS = {
 
 @dataclass(frozen=True)
 class Specification:
-    """One cell: what differs from the primary analysis, and the rows to analyse.
+    """One cell: what differs from the primary analysis, and the recordings to analyse.
 
     Attributes
     ----------
     factor, level : str
-    rows : Rows or None
+    data : StudySet or None
         None where it could not be run.
     weighting : {'recording', 'infant'}
     note : str
@@ -54,38 +52,44 @@ class Specification:
 
     factor: str
     level: str
-    rows: Rows | None
+    data: StudySet | None
     weighting: str = "recording"
     note: str = ""
 
 
-def specifications(run: Any) -> Iterator[Specification]:
+def specifications(
+    load: Callable[..., StudySet], primary: StudySet, derived: Derived
+) -> Iterator[Specification]:
     """The cells of chapter 10, the primary one first.
 
     Parameters
     ----------
-    run : cryhear.study.chapter.Run
-        Of a chapter with `set`, `labels` and `representation`.
+    load : callable
+        ``load(representation=..., set=..., labels=...)``; what is not given is the primary's.
+    primary : StudySet
+    derived : cryhear.embedding.tables.Derived
+        What there is to choose from.
     """
-    chosen = run.parameters
-    plain = run.load()
-    primary = _bare(plain)
     yield Specification("primary", "as frozen", primary)
-    for labels in sorted({"original", "strict"} - {chosen.labels}):
-        yield _loaded(run, "labels", labels, labels=labels)
-    others = sorted(set(run.derived.manifest()["set"]) - {chosen.set})
-    for name in others if chosen.set != "all" else ():
-        yield _loaded(run, "set", name, set=name)
-    for name in (r for r in run.derived.representations() if r != chosen.representation):
-        yield _loaded(run, "representation", name, representation=name)
+    for labels in sorted({"original", "strict"} - {primary.labels}):
+        yield _loaded(load, "labels", labels)
+    others = sorted(set(derived.manifest()["set"]) - {primary.set})
+    for name in others if primary.set != "all" else ():
+        yield _loaded(load, "set", name)
+    for name in (r for r in derived.representations() if r != primary.representation):
+        yield _loaded(load, "representation", name)
     neonates = (primary.recordings["age_band"] == "04").to_numpy()
     yield Specification("age", "0 to 4 weeks only", primary.subset(neonates))
+    there = derived.variants(primary.representation)
     for (factor, level), version in VERSIONS.items():
-        yield _version(plain, factor, level, version)
-    yield cries_only(run, primary)
+        if version in there:
+            yield Specification(factor, level, primary.with_features(primary.variant(version)))
+        else:
+            yield Specification(factor, level, None, note=f"not run: no embeddings of {version!r}")
+    yield cries_only(derived, primary)
     for how, X in scalings(primary).items():
         yield Specification("scaling", how, primary.with_features(X))
-    keys, vectors = run.derived.clips(chosen.representation)
+    keys, vectors = derived.clips(primary.representation)
     for how in POOLINGS:
         X = pooled(keys, vectors, primary.recordings["recording"].to_numpy(dtype=str), how)
         yield Specification("pooling", how, primary.with_features(X))
@@ -96,22 +100,22 @@ def specifications(run: Any) -> Iterator[Specification]:
     yield Specification("weight", "each infant the same", primary, weighting="infant")
 
 
-def cries_only(run: Any, primary: Rows) -> Specification:
+def cries_only(derived: Derived, primary: StudySet) -> Specification:
     """The recordings in which crying is the first of YAMNet's 521 guesses: no threshold to choose."""
     factor, level = "clips", "cries only, by YAMNet"
-    if not run.derived.has("heard"):
+    if not derived.has("heard"):
         return Specification(factor, level, None, note="not run: no table of what YAMNet hears")
-    heard = run.derived.table("heard").set_index("recording")["crying_first"]
+    heard = derived.table("heard").set_index("recording")["crying_first"]
     kept = primary.recordings["recording"].isin(heard.index[heard])
     return Specification(factor, level, primary.subset(kept.to_numpy()))
 
 
-def scalings(rows: Rows) -> dict[str, np.ndarray]:
+def scalings(data: StudySet) -> dict[str, np.ndarray]:
     """Other scalings of the embeddings: centred and of unit length; centred on each platform's mean."""
-    X = rows.X.astype(float)
+    X = data.X.astype(float)
     centred = X - X.mean(axis=0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    by_platform = X - pd.DataFrame(X).groupby(rows.recordings["platform"]).transform("mean")
+    by_platform = X - pd.DataFrame(X).groupby(data.recordings["platform"]).transform("mean")
     return {
         "centred, unit length": unit.astype(np.float32),
         "centred by platform": by_platform.to_numpy(np.float32),
@@ -167,48 +171,51 @@ def spaced(recordings: pd.DataFrame, gap_s: float) -> np.ndarray:
     return keep
 
 
-def cell(
-    rows: Rows, weighting: str, permuted: np.ndarray, folds: int, repeats: int,
-    draws: int, seed: int,
-) -> pd.DataFrame:  # fmt: skip
+def cell(one: Specification, permuted: np.ndarray, setting: Setting) -> pd.DataFrame:
     """Score one cell, and score it under labels that mean nothing.
 
     Parameters
     ----------
+    one : Specification
     permuted : numpy.ndarray, shape (b, n), int
+    setting : Setting
 
     Returns
     -------
     pandas.DataFrame, 1 + b rows
         ``shuffle`` (0: labels as they are), ``value`` (macro AUC), and for shuffle 0 ``low``,
-        ``high``, ``balanced_accuracy``, ``n``, ``infants``.
+        ``high``, ``balanced_accuracy``, ``n``, ``infants``; or one row whose ``note`` says why not.
     """
-    plan = plan_of(rows, folds, repeats, seed)
-    predictions = pd.concat([trials.primary(rows, plan, r) for r in range(repeats)])
-    found = bootstrap.bootstrap(
-        predictions, draws, seed, within=("platform",), weighting=weighting
-    ).set_index("metric")
+    if one.data is None:
+        return pd.DataFrame({"shuffle": [0], "value": np.nan, "note": one.note})
+    try:
+        found = bootstrap.bootstrap(
+            setting.predictions(one.data), setting.draws, setting.seed, ("platform",), one.weighting
+        ).set_index("metric")
+    except CryhearError as error:
+        return pd.DataFrame({"shuffle": [0], "value": np.nan, "note": f"not scored: {error}"})
     auc = found.loc["auc_macro"]
     table = pd.DataFrame({"shuffle": [0], "value": [auc["value"]], "low": auc["low"],
                           "high": auc["high"], "n": auc["n"], "infants": auc["units"],
                           "balanced_accuracy": found.loc["balanced_accuracy", "value"]})  # fmt: skip
-    if weighting == "recording" and len(permuted):
-        drawn = np.nanmean(repeat_auc(rows.X, permuted, plan), axis=(0, 2))
+    if one.weighting == "recording" and len(permuted):
+        plan = setting.plan(one.data)
+        drawn = np.nanmean(repeat_auc(one.data.X, permuted, plan), axis=(0, 2))
         extra = pd.DataFrame({"shuffle": np.arange(1, 1 + len(drawn)), "value": drawn})
         table = pd.concat([table, extra], ignore_index=True)
-    return table
+    return table.assign(note="")
 
 
-def shuffled_labels(primary: Rows, rows: Rows, shuffles: int, seed: int) -> np.ndarray:
+def shuffled_labels(primary: StudySet, data: StudySet, shuffles: int, seed: int) -> np.ndarray:
     """Labels that mean nothing for a cell: the primary set's shuffles where the recordings are its.
 
     Returns
     -------
     numpy.ndarray, shape (shuffles, n), int
     """
-    base = rows
-    at = pd.Index(primary.recordings["recording"]).get_indexer(rows.recordings["recording"])
-    if (at >= 0).all() and (primary.y[at] == rows.y).all():
+    base = data
+    at = pd.Index(primary.recordings["recording"]).get_indexer(data.recordings["recording"])
+    if (at >= 0).all() and (primary.y[at] == data.y).all():
         base = primary
     drawn = permutation.exchange_labels(
         base.recordings, base.y, shuffles, np.random.default_rng(seed)
@@ -216,48 +223,36 @@ def shuffled_labels(primary: Rows, rows: Rows, shuffles: int, seed: int) -> np.n
     return drawn[:, at] if base is primary else drawn
 
 
-def curve(run: Any, shuffles: int, n_jobs: int | None = None) -> pd.DataFrame:
+def curve(
+    folder: Path, cells: Iterator[Specification], setting: Setting, shuffles: int
+) -> pd.DataFrame:
     """Every cell scored, in pieces that survive a killed run.
 
     Parameters
     ----------
-    run : cryhear.study.chapter.Run
-        With `folds`, `repeats`, `draws` and `seed` among its parameters.
+    folder : pathlib.Path
+        Where pieces are kept.
+    cells : iterator of Specification
+        The primary one first.
+    setting : Setting
     shuffles : int
         Label vectors that mean nothing, for `best_of_nothing`.
-    n_jobs : int, optional
-        Processes; as many as there are processors by default.
 
     Returns
     -------
     pandas.DataFrame
         As `cell`, with ``factor``, ``level``, ``cell`` (number), ``primary`` (bool) and ``note``.
     """
-    chosen, cells = run.parameters, list(specifications(run))
-    primary = cells[0].rows
-    folder = run.run_folder / "parts" / run.chapter
-    common = {"folds": chosen.folds, "repeats": chosen.repeats, "draws": chosen.draws,
-              "seed": chosen.seed}  # fmt: skip
-    tables = Parallel(n_jobs or cpu_count())(
-        delayed(_scored)(folder, i, one, primary, shuffles, common) for i, one in enumerate(cells)
-    )
-    return pd.concat(tables, ignore_index=True)
-
-
-def _scored(
-    folder: Path, number: int, one: Specification, primary: Rows, shuffles: int, common: Any
-) -> pd.DataFrame:
-    named = {"cell": number, "factor": one.factor, "level": one.level, "primary": number == 0}
-    if one.rows is None:
-        return pd.DataFrame([{**named, "shuffle": 0, "value": np.nan, "note": one.note}])
-    permuted = shuffled_labels(primary, one.rows, shuffles, common["seed"])
-    given = {**common, "rows": one.rows, "weighting": one.weighting, "permuted": permuted}
-    try:
-        table = pieces.gather(folder, "cell", cell, given, [{}], n_jobs=1)
-    except CryhearError as error:
-        note = f"not scored: {error}"
-        return pd.DataFrame([{**named, "shuffle": 0, "value": np.nan, "note": note}])
-    return table.assign(**named, note="")
+    asked = list(cells)
+    primary = asked[0].data
+    calls: list[dict[str, Any]] = [{"one": one, "permuted": None} for one in asked]
+    for call, one in zip(calls, asked, strict=True):
+        if primary is not None and one.data is not None:
+            call["permuted"] = shuffled_labels(primary, one.data, shuffles, setting.seed)
+    table = pieces.gather(folder, cell, calls, setting=setting)
+    number = (table["shuffle"] == 0).cumsum() - 1
+    table[["factor", "level"]] = [(asked[k].factor, asked[k].level) for k in number]
+    return table.assign(cell=number, primary=number == 0)
 
 
 def best_of_nothing(table: pd.DataFrame) -> dict[str, float]:
@@ -285,21 +280,8 @@ def best_of_nothing(table: pd.DataFrame) -> dict[str, float]:
             "as_high": float((nothing >= observed).mean())}  # fmt: skip
 
 
-def _bare(loaded: StudySet) -> Rows:
-    table = loaded.recordings[list(trials.KEPT)].copy()
-    empty = np.empty((0, *loaded.X.shape), np.float32)
-    return Rows(table, loaded.X, empty, loaded.set, loaded.representation)
-
-
-def _loaded(run: Any, factor: str, level: str, **wanted: str) -> Specification:
+def _loaded(load: Callable[..., StudySet], factor: str, level: str) -> Specification:
     try:
-        return Specification(factor, level, _bare(run.load(**wanted)))
+        return Specification(factor, level, load(**{factor: level}))
     except CryhearError as error:
         return Specification(factor, level, None, note=f"not run: {error}")
-
-
-def _version(plain: StudySet, factor: str, level: str, version: str) -> Specification:
-    if version not in plain.derived.variants(plain.representation):
-        return Specification(factor, level, None, note=f"not run: no embeddings of {version!r}")
-    rows = _bare(plain)
-    return Specification(factor, level, rows.with_features(plain.variant(version)))

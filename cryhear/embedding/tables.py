@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from cryhear.audio.augment import COPY
 from cryhear.corpus import labels as label_rules
 from cryhear.errors import CorpusError, MissingArtefactError
 from cryhear.files import existing, read_json, read_table, read_vectors, sha256_of
+
+NOWHERE = "(no derived tables)"
+"""Folder of features that no derived tables hold: they have no altered versions and no clips."""
 
 
 def kind_of(folder: str) -> str:
@@ -79,15 +82,15 @@ class StudySet:
     representation, set, labels : str
         What was asked for.
     derived : Derived
-        Where it came from.
+        Where it came from; NOWHERE where the features are others than those of its tables.
     """
 
     recordings: pd.DataFrame
     X: np.ndarray
     representation: str
     set: str
-    labels: str
-    derived: Derived
+    labels: str = "original"
+    derived: Derived = field(default_factory=lambda: Derived(NOWHERE))
 
     def __len__(self) -> int:
         return len(self.recordings)
@@ -119,7 +122,19 @@ class StudySet:
         """Embeddings of the augmented copies, float32 [c, n, d]; c is 0 where none were made."""
         names = self.derived.variants(self.representation)
         copies = [self.variant(name) for name in names if name.startswith(COPY)]
-        return np.stack(copies) if copies else np.empty((0, *self.X.shape))
+        return np.stack(copies) if copies else np.empty((0, *self.X.shape), np.float32)
+
+    def with_labels(self, y: np.ndarray) -> StudySet:
+        """The same rows with other labels, given as class codes."""
+        names = np.array(label_rules.CLASSES, dtype=object)[y]
+        return replace(self, recordings=self.recordings.assign(y=y, label=names))
+
+    def with_features(self, X: np.ndarray, representation: str | None = None) -> StudySet:
+        """The same rows with other features, of which no altered versions are known."""
+        named = representation or self.representation
+        return replace(
+            self, X=np.asarray(X, np.float32), representation=named, derived=Derived(NOWHERE)
+        )
 
     def subset(self, keep: np.ndarray) -> StudySet:
         """The rows where `keep` is true."""
@@ -142,6 +157,10 @@ class Derived:
         self._read: dict[str, str] = {}
         self._pooled: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._variants: dict[str, tuple[pd.DataFrame, np.ndarray]] = {}
+
+    def __reduce__(self) -> tuple[type[Derived], tuple[Path]]:
+        """Sent to another process, and hashed, as its folder alone: what was read is read again."""
+        return Derived, (self.folder,)
 
     def read_hashes(self) -> dict[str, str]:
         """SHA-256 of every file read so far, by its path in the folder."""

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from cryhear import __version__, params
-from cryhear.analysis import robustness, trials
+from cryhear.analysis import robustness
 from cryhear.analysis.cross_validation import P_COLUMNS
-from cryhear.analysis.primary_auc import Plan
+from cryhear.analysis.primary_auc import FoldPlan
 from cryhear.corpus import questions, splits
 from cryhear.corpus.labels import CLASSES
 from cryhear.embedding.tables import Derived, StudySet
@@ -69,7 +69,7 @@ class Judged:
     Attributes
     ----------
     recordings : pandas.DataFrame
-        One row a recording and repeat, as `cryhear.analysis.trials.primary` makes them.
+        One row a recording and repeat, as `cryhear.analysis.primary_auc.predictions` makes them.
     distance : numpy.ndarray, shape (repeats * n,)
         Of each row's mean embedding from the training recordings.
     clips : pandas.DataFrame
@@ -107,13 +107,9 @@ def train(
     data = Derived(study.derived).study_set(study.set, study.labels, name)
     if why := questions.refusal(data.recordings, "model", FOLDS):
         raise NotAskedError(f"No model can be trained and judged. {why}")
-    rows = trials.Rows.of(data)
-    folds = primary.primary_folds(
-        rows.recordings, FOLDS, repeats or study.model.repeats, study.seed
-    )
-    plan = Plan.draw(rows.recordings, folds, seed=study.seed)
-    judged = judge(data, rows, plan)
-    reduction, spread, coef, intercept, C = fit(rows, study.seed)
+    plan = FoldPlan.of(data.recordings, FOLDS, repeats or study.model.repeats, study.seed)
+    judged = judge(data, plan)
+    reduction, spread, coef, intercept, C = fit(data, study.seed)
     embedded_by = _representation(data, name)
     card = {
         "format": FORMAT,
@@ -137,34 +133,32 @@ def train(
     return Bundle(card, reduction, spread, coef, intercept)
 
 
-def fit(
-    rows: trials.Rows, seed: int
-) -> tuple[Reduction, np.ndarray, np.ndarray, np.ndarray, float]:
+def fit(data: StudySet, seed: int) -> tuple[Reduction, np.ndarray, np.ndarray, np.ndarray, float]:
     """The primary procedure on all rows: reduction, spread, coefficients, intercepts, C."""
     inner = splits.folds(
-        rows.recordings, "infant", primary.PRIMARY.inner_folds, seed, stratify=False
+        data.recordings, "infant", primary.PRIMARY.inner_folds, seed, stratify=False
     )
-    reduction = Reduction.fit(rows.X, primary.PRIMARY.explained)
-    Z = reduction(rows.X)
-    coef, intercept, C = primary.fit(Z, rows.y[None], inner)
+    reduction = Reduction.fit(data.X, primary.PRIMARY.explained)
+    Z = reduction(data.X)
+    coef, intercept, C = primary.fit(Z, data.y[None], inner)
     return reduction, Z.std(axis=0), coef, intercept, float(C[0])
 
 
-def judge(data: StudySet, rows: trials.Rows, plan: Plan) -> Judged:
+def judge(data: StudySet, plan: FoldPlan) -> Judged:
     """Ask the models of every fold about the recordings, and the clips, of infants they never heard."""
-    models = robustness.fitted(rows, plan)
+    models = robustness.fitted(data, plan)
     keys, vectors = data.derived.clips(data.representation)
-    at = pd.Index(rows.recordings["recording"]).get_indexer(keys["recording"])
+    at = pd.Index(data.recordings["recording"]).get_indexer(keys["recording"])
     vectors, at = vectors[at >= 0], at[at >= 0]
     recordings, clips = [], []
     for fold in models:
-        table = rows.recordings.iloc[fold.test][["recording", "infant", "platform", "label"]]
+        table = data.recordings.iloc[fold.test][["recording", "infant", "platform", "label"]]
         table = table.assign(repeat=fold.repeat, fold=plan.folds[fold.repeat][fold.test[0]])
-        table[P_COLUMNS] = fold.probabilities(rows.X[fold.test])
-        recordings.append(table.assign(distance=fold.distance(rows.X[fold.test])))
+        table[P_COLUMNS] = fold.probabilities(data.X[fold.test])
+        recordings.append(table.assign(distance=fold.distance(data.X[fold.test])))
         own = np.flatnonzero(np.isin(at, fold.test))
         clip = pd.DataFrame(fold.probabilities(vectors[own]), columns=P_COLUMNS)
-        clips.append(clip.assign(y=rows.y[at[own]], weight=1 / np.bincount(at)[at[own]],
+        clips.append(clip.assign(y=data.y[at[own]], weight=1 / np.bincount(at)[at[own]],
                                  distance=fold.distance(vectors[own])))  # fmt: skip
     table = pd.concat(recordings, ignore_index=True)
     return Judged(

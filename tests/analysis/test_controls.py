@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,22 +10,22 @@ import pandas as pd
 import pytest
 from test_leakage import rows
 
-from cryhear.analysis import controls, identity, published_results, specification_curve
+from cryhear.analysis import controls, published_results, specification_curve
 from cryhear.corpus.labels import CLASSES
 
-SETTING = {"folds": 3, "repeats": 2, "draws": 100, "seed": 0}
+SETTING = controls.Setting(folds=3, repeats=2, draws=100, seed=0)
 
 
 def test_an_attribute_in_the_features_is_read_and_one_that_is_not_is_not():
     made = rows(seed=1, infants=80)
     ios = (made.recordings["platform"] == "ios").to_numpy()
     heard = made.with_features(made.X + 3 * ios[:, None] * np.eye(8)[0])
-    found = controls.probe(heard, "platform", **SETTING).iloc[0]
+    found = controls.probe(heard, "platform", SETTING).iloc[0]
     assert found["value"] > 0.9
     assert found["low"] > 0.8
-    plain = controls.probe(made, "platform", **SETTING).iloc[0]
+    plain = controls.probe(made, "platform", SETTING).iloc[0]
     assert abs(plain["value"] - 0.5) < 0.15  # 80 infants, no signal
-    alone = controls.probe(made, "sex", **SETTING).iloc[0]
+    alone = controls.probe(made, "sex", SETTING).iloc[0]
     assert alone["values"] == 1
     assert np.isnan(alone["value"])
 
@@ -34,17 +35,17 @@ def test_one_probe_reads_every_target_at_the_same_strengths():
     strengths = (1e-4, 1e-2)
     plain = rows(seed=7, infants=80)
     heard = plain.with_features(plain.X + 3 * np.eye(3, 8)[plain.y])
-    label = controls.probe(heard, "label", strengths=strengths, **SETTING)
+    label = controls.probe(heard, "label", SETTING, strengths)
     assert label["C"].tolist() == list(strengths)
     assert (label["value"] > 0.8).all()
     assert (label["low"] <= label["value"]).all()
     fewest = plain.recordings.groupby("label")["infant"].nunique().min()
     assert (label["fewest"] == fewest).all()
-    infant = controls.probe(made, "infant", strengths=strengths, **SETTING)
+    infant = controls.probe(made, "infant", SETTING, strengths)
     sizes = made.recordings["infant"].value_counts()
-    assert (infant["values"] == (sizes >= identity.FEWEST).sum()).all()
+    assert (infant["values"] == (sizes >= controls.FEWEST_RECORDINGS).sum()).all()
     assert (infant["low"] > 0.7).all()
-    alone = controls.probe(heard, "label", **SETTING)  # at one strength, as among several
+    alone = controls.probe(heard, "label", SETTING)  # at one strength, as among several
     pd.testing.assert_frame_equal(alone, label[label["C"] == 1e-2].reset_index(drop=True))
 
 
@@ -59,7 +60,7 @@ def test_above_compares_with_the_label_at_the_same_strength():
 
 def test_pipeline_checks_pass_and_a_dead_pipeline_fails():
     made = rows(seed=2, infants=60)
-    plan = controls.plan_of(made, 3, 1, 0)
+    plan = SETTING._replace(repeats=1).plan(made)
     null = pd.DataFrame({"permutation": range(101), "auc": np.r_[0.5, np.linspace(0.4, 0.6, 100)]})
     checks = controls.pipeline_checks(made, plan, null, 0)
     assert checks["passes"].all()
@@ -71,8 +72,7 @@ def test_pipeline_checks_pass_and_a_dead_pipeline_fails():
 def test_metadata_alone_is_found_when_it_decides():
     made = rows(seed=3, infants=60)
     decided = made.recordings.assign(level_dbfs=made.y * 10.0)
-    told = type(made)(decided, made.X, made.copies, made.set, made.representation)
-    alone, more = controls.without_sound(told, **SETTING)
+    alone, more = controls.without_sound(replace(made, recordings=decided), SETTING)
     value = alone.set_index("what")["value"]
     assert value["level"] > 0.8
     assert value["platform"] == pytest.approx(0.5)
@@ -85,37 +85,37 @@ def test_metadata_alone_is_found_when_it_decides():
 def test_a_two_class_view_uses_those_classes_alone():
     made = rows(seed=4, infants=60)
     heard = made.with_features(made.X + 3 * (made.y == 1)[:, None] * np.eye(8)[1])
-    found = controls.contrast(heard, ("pain", "neurological"), ("hunger",), **SETTING)
+    found = controls.contrast(heard, ("pain", "neurological"), ("hunger",), SETTING)
     assert found["value"] > 0.8
     assert found["n"] == len(made.y)
-    other = controls.contrast(heard, ("pain",), ("neurological",), **SETTING)
+    other = controls.contrast(heard, ("pain",), ("neurological",), SETTING)
     assert other["n"] == int((made.y != 1).sum())
     assert abs(other["value"] - 0.5) < 0.2
 
 
 def test_each_platform_by_itself():
     made = rows(seed=5, infants=90, identity=3.0, dimension=30)
-    table = controls.within_platform(made, ("L2", "L3"), **SETTING)
+    table = controls.within_platform(made, ("L2", "L3"), SETTING)
     assert set(table["series"]) == {"android", "ios"}
     wide = table.pivot(index="series", columns="rung", values="value")
     assert (wide["L2"] > wide["L3"]).all()
-    few, many_folds = rows(seed=5, infants=30), {**SETTING, "folds": 12}
-    assert set(controls.within_platform(few, ("L3",), **many_folds)["series"]) == {"all"}
+    few, many_folds = rows(seed=5, infants=30), SETTING._replace(folds=12)
+    assert set(controls.within_platform(few, ("L3",), many_folds)["series"]) == {"all"}
 
 
 def test_identity_is_seen_where_it_is():
     known, unknown = rows(seed=6, identity=3.0, dimension=20), rows(seed=6, dimension=20)
     for made, strong in ((known, True), (unknown, False)):
-        near = identity.neighbours(made.X, made.recordings).set_index("question")
+        near = controls.neighbours(made).set_index("question")
         same = near.loc["same infant"]
-        pairs = identity.verification(made.X, made.recordings, 100, 0)
+        pairs = controls.verification(made, 100, 0)
         assert (same["value"] > 5 * same["chance"]) == strong
         assert (pairs["value"].iloc[0] > 0.8) == strong
         assert pairs["gap"].tolist()[0] == "any"
-        named = identity.probe(made.X, made.recordings["infant"].to_numpy(), shuffles=2)
+        named = controls.named_infants(made.X, made.recordings["infant"].to_numpy(), shuffles=2)
         assert (named["value"] > 3 * named["chance"]) == strong
-    assert np.isnan(identity.probe(known.X, np.arange(len(known.X)))["value"])
-    assert identity._gap(np.array([0.0, 200.0, 90_000.0, np.nan]), np.array([0, 0, 0, 0]),
+    assert np.isnan(controls.named_infants(known.X, np.arange(len(known.X)))["value"])
+    assert controls._gap(np.array([0.0, 200.0, 90_000.0, np.nan]), np.array([0, 0, 0, 0]),
                          np.array([1, 2, 3, 0])).tolist() == [
         "within 5 minutes", "more than a day", "", "within 5 minutes"]  # fmt: skip
 
@@ -144,13 +144,32 @@ def test_a_cell_is_scored_with_its_shuffles_and_keeps_the_primary_ones():
     drawn = specification_curve.shuffled_labels(made, part, 3, 0)
     at = pd.Index(made.recordings["recording"]).get_indexer(part.recordings["recording"])
     assert (drawn == whole[:, at]).all()
-    table = specification_curve.cell(made, "recording", whole, **SETTING)
+    one = specification_curve.Specification("primary", "as frozen", made)
+    table = specification_curve.cell(one, whole, SETTING)
     assert table["shuffle"].tolist() == [0, 1, 2, 3]
     assert table["low"].iloc[0] <= table["value"].iloc[0] <= table["high"].iloc[0]
-    same = specification_curve.cell(made, "recording", made.y[None], **SETTING)
+    same = specification_curve.cell(one, made.y[None], SETTING)
     # The labels as they are, scored as a shuffle, give the cell's own score.
     assert same["value"].iloc[1] == pytest.approx(same["value"].iloc[0], abs=1e-6)
-    assert len(specification_curve.cell(made, "infant", whole, **SETTING)) == 1
+    alike = replace(one, weighting="infant")
+    assert len(specification_curve.cell(alike, whole, SETTING)) == 1
+
+
+def test_the_curve_keeps_cells_that_were_not_run_and_says_why(tmp_path):
+    made = rows(seed=7, infants=50)
+    half = made.subset(made.recordings["platform"].eq("ios").to_numpy())
+    one_class = made.subset(made.y == 1)
+    cells = [("primary", "as frozen", made), ("labels", "strict", None), ("age", "young", half),
+             ("age", "one class", one_class)]  # fmt: skip
+    asked = [specification_curve.Specification(*cell, note="why") for cell in cells]
+    table = specification_curve.curve(tmp_path, iter(asked), SETTING, 2)
+    first = table[table["shuffle"] == 0]
+    assert first["level"].tolist() == ["as frozen", "strict", "young", "one class"]
+    assert first["primary"].tolist() == [True, False, False, False]
+    assert first["value"].isna().tolist() == [False, True, False, True]
+    assert first["note"].tolist()[:3] == ["", "why", ""]
+    assert first["note"].iloc[3].startswith("not scored")
+    assert (table[table["level"] == "young"]["shuffle"].tolist()) == [0, 1, 2]
 
 
 def test_the_best_of_nothing():
@@ -204,9 +223,9 @@ def test_cries_only_keeps_what_is_heard_as_crying_and_says_so_where_nobody_liste
     ids = made.recordings["recording"]
     heard = pd.DataFrame({"recording": ids, "crying_first": np.arange(len(ids)) % 3 == 0})
     derived = SimpleNamespace(has=lambda name: name == "heard", table=lambda _: heard)
-    kept = specification_curve.cries_only(SimpleNamespace(derived=derived), made)
-    assert kept.rows.recordings["recording"].tolist() == ids[::3].tolist()
+    kept = specification_curve.cries_only(derived, made)
+    assert kept.data.recordings["recording"].tolist() == ids[::3].tolist()
     derived.has = lambda _: False
-    unheard = specification_curve.cries_only(SimpleNamespace(derived=derived), made)
-    assert unheard.rows is None
+    unheard = specification_curve.cries_only(derived, made)
+    assert unheard.data is None
     assert unheard.note.startswith("not run")

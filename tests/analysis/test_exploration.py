@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cryhear.analysis import exploration
+from cryhear.embedding.tables import StudySet
 from cryhear.errors import EvaluationError
 
 SAMPLING = 0.06
@@ -82,12 +83,13 @@ def test_many_rows_are_sampled_by_whole_infants_and_it_is_said(capsys) -> None:
 
 
 def test_identity_looks_at_a_sample_of_many_rows(monkeypatch) -> None:
-    from cryhear.analysis import identity
+    from cryhear.analysis import controls
 
     rng = np.random.default_rng(0)
     infants = np.repeat(np.arange(40), 3)
     X = rng.normal(size=(120, 6)) + 3 * rng.normal(size=(40, 6))[infants]
     table = pd.DataFrame({"infant": infants, "label": "pain", "platform": "ios", "time_s": 0.0})
+    data = StudySet(table, X, "made", "uploads")
     monkeypatch.setattr(exploration.sampled, "__defaults__", (0, 60))
-    assert identity.verification(X, table, draws=20)["pairs"].iloc[0] == 20 * 3
-    assert identity.neighbours(X, table)["n"].iloc[0] == 60
+    assert controls.verification(data, draws=20)["pairs"].iloc[0] == 20 * 3
+    assert controls.neighbours(data)["n"].iloc[0] == 60

@@ -11,8 +11,9 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from test_leakage import rows
 
-from cryhear.analysis import below_chance, findings, penalty, permutation, primary_auc, trials
-from cryhear.analysis.controls import plan_of
+from cryhear.analysis import leakage, penalty, primary_auc
+from cryhear.analysis.primary_auc import FoldPlan
+from cryhear.evaluation import bootstrap
 from cryhear.models import primary
 
 CLOSE = 2e-3  # probabilities of two solvers that stop by other rules
@@ -26,7 +27,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def fitted(made):
-    plan = plan_of(made, 3, 2, 42)
+    plan = FoldPlan.of(made.recordings, 3, 2)
     tables = [penalty.on_primary_folds(made, plan, r, STRENGTHS) for r in range(2)]
     return pd.concat(tables, ignore_index=True)
 
@@ -44,7 +45,7 @@ def test_predictions_equal_a_plain_scikit_learn_pipeline(made, fitted):
 
 
 def test_the_criterion_is_the_one_by_which_the_protocol_chooses(made, fitted):
-    plan = plan_of(made, 3, 2, 42)
+    plan = FoldPlan.of(made.recordings, 3, 2)
     Z, inner = primary_auc.components(made.X, plan)[0], plan.inner[0]
     train = np.flatnonzero(inner >= 0)
     procedure = primary.Procedure(Cs=STRENGTHS)
@@ -76,18 +77,14 @@ def test_a_single_strength_tunes_nothing(made):
 
 
 def test_scores_by_strength_are_the_primary_estimand(made, fitted):
-    plan = plan_of(made, 3, 2, 42)
-    cells = dict(list(fitted.groupby("C")))
-    table = penalty.scores(cells, 50, 0).set_index("cell")
+    plan = FoldPlan.of(made.recordings, 3, 2)
+    scores = bootstrap.bootstrap(fitted, 50, 0, within=("platform",), by=["C"])
+    table = leakage.of_metric(scores).set_index("C")
     for C in STRENGTHS:
         whole = primary_auc.repeat_auc(made.X, made.y, plan, penalty.fixed(C)).mean()
         assert table.loc[C, "value"] == pytest.approx(whole, abs=1e-3)
         assert table.loc[C, "low"] <= table.loc[C, "value"] <= table.loc[C, "high"]
-    assert table["n"].tolist() == [len(made.y)] * 3
-    paired = penalty.differences(cells, 1e-4, 50, 0).set_index("cell")
-    assert paired.loc[1.0, "value"] == pytest.approx(
-        table.loc[1.0, "value"] - table.loc[1e-4, "value"]
-    )
+    assert table["n"].tolist() == [len(made)] * 3
 
 
 def test_choosing_by_inner_auc_takes_one_strength_a_fold(fitted):
@@ -99,44 +96,22 @@ def test_choosing_by_inner_auc_takes_one_strength_a_fold(fitted):
         assert own["inner_auc"].iloc[0] == fitted.loc[key, "inner_auc"].max()
 
 
-def test_inflation_at_strengths_is_paired_and_seen_where_infants_are_known(made):
-    known = rows(seed=8, infants=60, identity=4.0, dimension=30)
-    predictions = pd.concat(
-        [penalty.rung(known, 3, 42, 0.01, rung, 0) for rung in ("L1", "L2", "L3")]
-    )
-    table = findings.inflation_at_strengths(predictions, 100, 0).set_index("comparison")
-    at = findings.at_strengths(predictions, 100, 0).set_index("rung")
-    for name in ("L1", "L2"):
-        difference = at.loc[name, "value"] - at.loc["L3", "value"]
-        assert table.loc[f"{name} minus L3", "value"] == pytest.approx(difference)
-    assert table.loc["L2 minus L3", "value"] > 0.05
-
-
 def test_exchanged_labels_at_a_strength_lie_around_chance(made):
-    table = penalty.exchanged(made, plan_of(made, 3, 1, 42), 0.01, 40, 0)
+    table = penalty.exchanged(made, FoldPlan.of(made.recordings, 3, 1), 0.01, 40, 0)
     assert abs(table["auc"].mean() - 0.5) < 0.05
     assert len(table) == 40
 
 
 def test_what_was_tried_below_chance_changes_one_thing(made):
-    plain = below_chance.tried(made, 3, 42, "as published", 0)
-    expected = trials.primary(made, plan_of(made, 3, 1, 42), 0)
-    pd.testing.assert_frame_equal(plain.drop(columns="tried"), expected)
-    other = below_chance.tried(made, 3, 42, "other folds", 0)
+    plan = FoldPlan.of(made.recordings, 3, 2)
+    plain = primary_auc.predictions(made, plan, 1)
+    other, centred, fewer, fixed, _ = (
+        penalty.one_thing_changed(made, 3, 42, how, 1) for how in penalty.CHANGED
+    )
     assert (other["fold"] != plain["fold"]).any()
-    fewer = below_chance.tried(made, 3, 42, below_chance.TRIED[3], 0)
-    left_out = made.recordings["infant"].value_counts().nlargest(below_chance.LARGEST)
+    assert (centred["fold"] == plain["fold"]).all()
+    assert not np.allclose(centred["p_pain"], plain["p_pain"])
+    left_out = made.recordings["infant"].value_counts().nlargest(penalty.LARGEST)
     assert len(fewer) == len(plain) - left_out.sum()
-    table = below_chance.scores(pd.concat([plain, other, fewer]), 50, 0)
-    assert table["tried"].tolist() == ["as published", "other folds", below_chance.TRIED[3]]
-    assert "as published" not in below_chance.sentence(table)
-    assert below_chance.sentence(table).startswith("other folds 0.")
-    assert below_chance.sentence(None) == "nothing"
-
-
-def test_the_two_sided_p_is_twice_the_smaller_tail():
-    null = pd.DataFrame({"auc": np.r_[0.45, np.linspace(0.4, 0.6, 99)]})
-    lower = (1 + (null["auc"][1:] <= 0.45).sum()) / 100
-    assert permutation.p_two_sided(null) == pytest.approx(2 * lower)
-    middle = pd.DataFrame({"auc": np.r_[0.5, np.linspace(0.4, 0.6, 99)]})
-    assert permutation.p_two_sided(middle) == 1.0
+    p = primary_auc.out_of_fold(made.X, made.y, plan.repeat(1), penalty.fixed(0.01))[0]
+    np.testing.assert_array_equal(fixed[["p_pain", "p_hunger", "p_neurological"]], p)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ QUICK = primary.Procedure(Cs=(1e-3, 1e-1))
 
 def planned(data, repeats=1, splits=3):
     folds = primary.primary_folds(data.recordings, splits, repeats)
-    return folds, primary_auc.Plan.draw(data.recordings, folds, QUICK)
+    return folds, primary_auc.FoldPlan.draw(data.recordings, folds, QUICK)
 
 
 def test_auc_parts_equal_the_metric_with_ties_strata_and_weights():
@@ -68,7 +70,7 @@ def test_many_label_vectors_score_as_each_alone():
 def test_a_plan_refuses_an_infant_on_both_sides():
     data = study()
     with pytest.raises(SplitError, match="infant"):
-        primary_auc.Plan.draw(data.recordings, np.arange(len(data.y)) % 3)
+        primary_auc.FoldPlan.draw(data.recordings, np.arange(len(data.y)) % 3)
 
 
 def test_permutation_keeps_label_vectors_sizes_and_platforms():
@@ -100,7 +102,7 @@ def test_a_planted_signal_is_found():
     X[:, 0] += 3.0 * (data.y == 0)
     X[:, 1] += 3.0 * (data.y == 2)
     _, plan = planned(data)
-    null = permutation.permutation_null(X, data.y, data.recordings, plan, 39, QUICK)
+    null = permutation.permutation_null(data.with_features(X), plan, 39, procedure=QUICK)
     assert null["auc"][0] > 0.85
     assert abs(null["auc"][1:].mean() - 0.5) < 0.08
     assert permutation.p_value(null) == 1 / 40
@@ -112,9 +114,8 @@ def test_p_is_uniform_without_a_signal():
     for run in range(24):
         data = study(infants=40, seed=100 + run, identity=1.0, dimension=4)
         _, plan = planned(data)
-        null = permutation.permutation_null(
-            data.X, data.y, data.recordings, plan, 19, primary.Procedure(Cs=(1e-2,)), seed=run
-        )
+        one = primary.Procedure(Cs=(1e-2,))
+        null = permutation.permutation_null(data, plan, 19, seed=run, procedure=one)
         p.append(permutation.p_value(null))
     # At a true uniform this fails once in a thousand; seeds are fixed, so never here.
     assert kstest(p, "uniform").pvalue > 0.001
@@ -146,7 +147,7 @@ def test_bootstrap_weights_equal_repeated_recordings():
     weight = permutation.infant_weights(data.recordings, 1, np.random.default_rng(0))[0]
     assert (pd.Series(weight).groupby(data.recordings["infant"]).nunique() == 1).all()
     rows = np.repeat(np.arange(len(weight)), weight)
-    repeated = primary_auc.Plan(
+    repeated = primary_auc.FoldPlan(
         folds[:, rows], [i[rows] for i in plan.inner], plan.parts, plan.platform[rows]
     )
     found = primary_auc.repeat_auc(data.X, data.y, plan, QUICK, weight.astype(float))
@@ -154,19 +155,68 @@ def test_bootstrap_weights_equal_repeated_recordings():
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
+def test_the_null_in_pieces_equals_the_whole():
+    data = study(seed=1, infants=45)
+    plan = primary_auc.FoldPlan.of(data.recordings, 3, 2)
+    whole = permutation.permutation_null(data, plan, 19)
+    for used in (19, 5):
+        pieces = [permutation.null_of_repeat(data, plan, 19, used, 42, r) for r in range(2)]
+        table = permutation.over_repeats(pd.concat(pieces))
+        pd.testing.assert_frame_equal(table, whole.head(1 + used), atol=EXACT, check_dtype=False)
+
+
+def known(data):
+    """With what the metadata are made of."""
+    return replace(
+        data, recordings=data.recordings.assign(sex="f", age_band="04", level_dbfs=-30.0)
+    )
+
+
 def test_bootstrap_comes_in_pieces_and_pairs_its_features():
-    data = study(seed=11)
+    data = known(study(seed=11))
     _, plan = planned(data)
-    features = {"sound": data.X, "twin": data.X * 2}
-    arguments = (features, data.y, data.recordings, plan)
-    whole = permutation.refit_bootstrap(*arguments, draws=4, procedure=QUICK)
-    second = permutation.refit_bootstrap(*arguments, draws=4, procedure=QUICK, start=2, stop=4)
+    whole = permutation.refit_bootstrap(data, plan, 0, 4, procedure=QUICK)
+    second = permutation.refit_bootstrap(data, plan, 2, 4, procedure=QUICK)
     pd.testing.assert_frame_equal(whole[whole["draw"] >= 2].reset_index(drop=True), second)
     wide = whole.pivot(index="draw", columns="features", values="auc")
-    np.testing.assert_allclose(wide["sound"], wide["twin"], atol=2e-3)  # scaling is refitted
-    error, low, high = permutation.interval(0.6, wide["sound"])
-    assert error == pytest.approx(wide["sound"].std(ddof=1))
+    assert set(wide) == {"made", "metadata"}
+    twin = permutation.refit_bootstrap(data.with_features(2 * data.X), plan, 0, 4, procedure=QUICK)
+    twin = twin.loc[twin["features"] == "made", "auc"]
+    np.testing.assert_allclose(wide["made"], twin, atol=2e-3)  # scaling is refitted
+    error, low, high = permutation.interval(0.6, wide["made"])
+    assert error == pytest.approx(wide["made"].std(ddof=1))
     assert high - low == pytest.approx(2 * 1.96 * error)
+
+
+def test_the_headline_takes_differences_within_draws():
+    data = known(study(seed=12))
+    _, plan = planned(data)
+    null = permutation.permutation_null(data, plan, 2, procedure=QUICK)
+    drawn = permutation.refit_bootstrap(data, plan, 0, 6, procedure=QUICK)
+    head = permutation.headline(null, drawn, 0.52).set_index("quantity")
+    wide = drawn.pivot(index="draw", columns="features", values="auc")
+    assert head.loc["increment", "value"] == pytest.approx(head.loc["auc", "value"] - 0.52)
+    assert head.loc["increment", "se"] == pytest.approx((wide["made"] - wide["metadata"]).std())
+    assert (head["high"] - head["value"]).tolist() == pytest.approx((1.96 * head["se"]).tolist())
+    assert set(permutation.COLUMNS) < set(head.index)
+
+
+def test_the_maximum_statistic_keeps_a_representation_without_signal_out():
+    rng = np.random.default_rng(0)
+    null = pd.DataFrame({"permutation": range(100), "auc": rng.normal(0.5, 0.02, 100)})
+    strong = null.assign(auc=rng.normal(0.5, 0.02, 100))
+    null.loc[0, "auc"], strong.loc[0, "auc"] = 0.5, 0.65
+    table = permutation.comparison({"weak": null, "strong": strong}).set_index("representation")
+    assert table.loc["strong", "p_maximum"] == pytest.approx(0.01)
+    assert table.loc["weak", "p_maximum"] > 0.2
+
+
+def test_the_two_sided_p_is_twice_the_smaller_tail():
+    null = pd.DataFrame({"auc": np.r_[0.45, np.linspace(0.4, 0.6, 99)]})
+    lower = (1 + (null["auc"][1:] <= 0.45).sum()) / 100
+    assert permutation.p_two_sided(null) == pytest.approx(2 * lower)
+    middle = pd.DataFrame({"auc": np.r_[0.5, np.linspace(0.4, 0.6, 99)]})
+    assert permutation.p_two_sided(middle) == 1.0
 
 
 def test_metadata_matrix_is_finite_and_codes_every_value():

@@ -1,4 +1,4 @@
-"""Simulated studies, and the ceilings by formula."""
+"""Simulated studies, the end-to-end check, and the ceilings by formula."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from made_study import study
 
-from cryhear.analysis import ceiling, power, primary_auc
+from cryhear.analysis import power, primary_auc
 from cryhear.errors import EvaluationError
 from cryhear.models import primary
 
@@ -29,16 +29,18 @@ def test_inject_moves_classes_by_the_effect():
     np.testing.assert_array_equal(still, data.X)
 
 
-def test_simulations_rise_with_the_effect_and_come_in_pieces():
-    data = study(infants=80, seed=2, identity=0.5)
+def planned(data):
     folds = primary.primary_folds(data.recordings, 3, 1)
-    plan = primary_auc.Plan.draw(data.recordings, folds, QUICK)
-    arguments = (data.X, data.y, data.recordings, plan)
-    options = {"effects": (0.0, 1.5), "runs": 4, "refits": 3, "draws": 50, "procedure": QUICK}
-    whole = power.simulate_power(*arguments, **options)
-    piece = power.simulate_power(*arguments, **options, start=2, stop=3)
-    own = whole[whole["run"] == 2].reset_index(drop=True)
-    pd.testing.assert_frame_equal(own, piece)
+    return primary_auc.FoldPlan.draw(data.recordings, folds, QUICK)
+
+
+def test_simulations_rise_with_the_effect():
+    data = study(infants=80, seed=2, identity=0.5)
+    how = power.Simulation(39, refits=3, draws=50, procedure=QUICK)
+    runs = [power.simulated_study(data, planned(data), how, run, (0.0, 1.5)) for run in range(4)]
+    again = power.simulated_study(data, planned(data), how, 2, (0.0, 1.5))
+    pd.testing.assert_frame_equal(again, runs[2])
+    whole = pd.concat(runs, ignore_index=True)
     summary = power.summarise(whole).set_index("effect")
     assert summary.loc[1.5, "auc"] > summary.loc[0.0, "auc"] + 0.1
     assert summary.loc[1.5, "share_significant"] == 1.0
@@ -47,13 +49,22 @@ def test_simulations_rise_with_the_effect_and_come_in_pieces():
     assert (whole["sampling_low"] < whole["sampling_high"]).all()
     assert (whole["se_refit"] > 0).all()
     with pytest.raises(EvaluationError, match="19"):
-        power.simulate_power(*arguments, permutations=5)
+        power.Simulation(permutations=5)
+
+
+def test_studies_without_an_effect_equal_the_simulation():
+    data = study(infants=40, seed=5)
+    how = power.Simulation(draws=0)
+    table = power.empty_studies(data, planned(data), how, 0, 2)
+    one = power.simulated_study(data, planned(data), how, 1_000_001, (0.0,))
+    assert table["run"].tolist() == [1_000_000, 1_000_001]
+    assert table["auc"].iloc[1] == pytest.approx(one["auc"].iloc[0], abs=1e-6)
+    assert table["p"].iloc[1] == pytest.approx(one["p"].iloc[0])
+    assert (table["significant"] == (table["p"] <= 0.05)).all()
 
 
 def test_an_effect_is_one_truth_and_only_labels_differ_between_runs(monkeypatch):
     data, seen = study(infants=40, seed=2), []
-    folds = primary.primary_folds(data.recordings, 3, 1)
-    plan = primary_auc.Plan.draw(data.recordings, folds, QUICK)
     real = power.inject
 
     def noted(X, y, infants, effect, rng):
@@ -61,10 +72,19 @@ def test_an_effect_is_one_truth_and_only_labels_differ_between_runs(monkeypatch)
         return real(X, y, infants, effect, rng)
 
     monkeypatch.setattr(power, "inject", noted)
-    power.simulate_power(data.X, data.y, data.recordings, plan, effects=(0.1, 0.2), runs=3,
-                         permutations=19, draws=0, procedure=QUICK)  # fmt: skip
+    for run in range(3):
+        how = power.Simulation(draws=0, procedure=QUICK)
+        power.simulated_study(data, planned(data), how, run, (0.1, 0.2))
     assert len({labels for labels, _ in seen}) == 3
     assert len({directions for _, directions in seen}) == 1
+
+
+def test_coverage_is_implied_where_studies_were_refitted():
+    summary = pd.DataFrame(
+        {"effect": [0.0, 0.5], "se_refit": [0.03, np.nan], "auc_sd": [0.03, 0.03]}
+    )
+    implied = power.implied_coverage(summary)
+    assert implied["coverage_implied"].tolist() == pytest.approx([0.95], abs=1e-3)
 
 
 def test_detectable_auc_interpolates_power():
@@ -84,6 +104,20 @@ def test_detectable_auc_interpolates_power():
     assert power.detectable_auc_normal(null, 0.03) == pytest.approx(expected, abs=0.002)
 
 
+def test_detectable_falls_back_on_the_formula():
+    null = pd.DataFrame({"auc": np.linspace(0.4, 0.6, 101)})
+    none = pd.DataFrame(
+        {"effect": [0.0, 1.0], "runs": [10, 10], "auc": [0.5, 0.6], "share_significant": [0.0, 0.2]}
+    )
+    value, how = power.detectable(none, null, 0.03)
+    assert value == pytest.approx(0.59 + 0.8416 * 0.03, abs=1e-3)
+    assert "formula" in how
+    assert power.detectable(none.assign(share_significant=[0.0, 1.0]), null, 0.03)[1] == "simulated"
+    leap = none.assign(auc=[0.5, 0.9], share_significant=[0.0, 1.0])
+    said = "by formula: the simulated effects leap over it"
+    assert power.detectable(leap, null, 0.03) == (value, said)
+
+
 def test_label_ceilings_equal_a_simulation():
     rng = np.random.default_rng(0)
     priors, kept = np.array([0.11, 0.8, 0.09]), 0.6
@@ -94,28 +128,32 @@ def test_label_ceilings_equal_a_simulation():
         for k in range(3)
     ]
     agreement = float((truth == label).mean())
-    assert ceiling.label_ceiling(agreement, priors) == pytest.approx(np.mean(auc), abs=0.01)
+    assert power.label_ceiling(agreement, priors) == pytest.approx(np.mean(auc), abs=0.01)
     # The two ends of the band that the study design states.
     real = np.array([102, 742, 88]) / 932
-    assert ceiling.label_ceiling(0.75, real) == pytest.approx(0.64, abs=0.02)
-    assert ceiling.label_ceiling(1 - 131 / 771, real, pairs=True) == pytest.approx(0.86, abs=0.01)
+    assert power.label_ceiling(0.75, real) == pytest.approx(0.64, abs=0.02)
+    assert power.label_ceiling(1 - 131 / 771, real, pairs=True) == pytest.approx(0.86, abs=0.01)
 
 
-def test_pairs_within_minutes():
-    table = pd.DataFrame(
-        {
-            "instance": ["a", "a", "a", "b", "b", "c"],
-            "time_s": [0.0, 200.0, 900.0, 0.0, np.nan, 0.0],
-            "label": ["pain", "hunger", "pain", "pain", "hunger", "pain"],
-        }
-    )
-    assert ceiling.pair_disagreement(table) == (1, 1)
-    assert ceiling.pair_disagreement(table, 1000.0) == (2, 3)
+def test_kappa_of_equal_classes():
+    # Three equal classes: 75 % agreement is a kappa of 0.625, and a perfect model reaches (1 + kappa) / 2.
+    equal = np.full(3, 1 / 3)
+    assert power.kappa(0.75, equal) == pytest.approx(0.625)
+    assert power.label_ceiling(0.75, equal) == pytest.approx(0.8125)
 
 
-def test_infants_needed_and_wilson():
-    assert ceiling.infants_needed(0.051, 60, 0.05) == int(np.ceil(60 * (1.96 * 0.051 / 0.05) ** 2))
-    low, high = ceiling.wilson(5, 100)
-    assert low == pytest.approx(0.0215, abs=5e-4)
-    assert high == pytest.approx(0.1118, abs=5e-4)
-    assert ceiling.wilson(0, 0) == (0.0, 1.0)
+def test_shares_have_wilson_intervals():
+    runs = pd.DataFrame({"effect": 0.0, "auc": 0.5, "significant": [True] * 5 + [False] * 95})
+    empty = dict.fromkeys(("se_refit", "sampling_low", "sampling_high"), np.nan)
+    row = power.summarise(runs.assign(**empty)).iloc[0]
+    assert (row["low"], row["high"]) == pytest.approx((0.0215, 0.1118), abs=5e-4)
+
+
+def test_one_synthetic_study_from_audio_to_p():
+    first = power.end_to_end(1.2, 24, 19, seed=3)
+    assert first["effect"].tolist() == [1.2]
+    assert 15 <= first["infants"].iloc[0] <= 24
+    assert first["recordings"].iloc[0] >= 40
+    assert 0 < first["auc"].iloc[0] < 1
+    assert 0.05 <= first["p"].iloc[0] <= 1
+    pd.testing.assert_frame_equal(first, power.end_to_end(1.2, 24, 19, seed=3))

@@ -244,7 +244,7 @@ def test_errors_say_what_to_do() -> None:
 
 def test_analyses_load_torch_only_where_a_network_is_trained() -> None:
     code = (
-        "import sys; from cryhear.analysis import four_way, original_folds, trials; "
+        "import sys; from cryhear.analysis import four_way, leakage, original_folds; "
         "assert not {'torch', 'skorch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from cryhear import params
-from cryhear.analysis import robustness, trials
+from cryhear.analysis import robustness
 from cryhear.analysis.cross_validation import P_COLUMNS
-from cryhear.analysis.primary_auc import Plan
+from cryhear.analysis.primary_auc import FoldPlan
 from cryhear.corpus.labels import CLASSES
 from cryhear.errors import MissingArtefactError, StudyError
 from cryhear.models import primary
@@ -82,8 +82,7 @@ def test_the_data_hash_notices_another_label_and_another_number(study, tables, m
 
 
 def test_the_model_is_scikit_learns_on_all_rows(data):
-    rows = trials.Rows.of(data)
-    reduction, spread, coef, intercept, C = train.fit(rows, 42)
+    reduction, spread, coef, intercept, C = train.fit(data, 42)
     scaled = StandardScaler().fit_transform(data.X.astype(float))
     Z = PCA(primary.PRIMARY.explained).fit_transform(scaled)
     theirs = LogisticRegression(C=C, class_weight="balanced", max_iter=5000).fit(Z, data.y)
@@ -93,21 +92,19 @@ def test_the_model_is_scikit_learns_on_all_rows(data):
 
 
 def test_no_one_is_judged_by_a_model_that_heard_them(data, monkeypatch):
-    rows = trials.Rows.of(data)
-    folds = primary.primary_folds(rows.recordings, 5, 2, 42)
-    plan = Plan.draw(rows.recordings, folds, seed=42)
-    models = robustness.fitted(rows, plan)
+    plan = FoldPlan.of(data.recordings, 5, 2, 42)
+    models = robustness.fitted(data, plan)
     for fold in models:
-        heard = set(rows.recordings["infant"].iloc[fold.train])
-        assert heard.isdisjoint(rows.recordings["infant"].iloc[fold.test])
-    judged = train.judge(data, rows, plan)
+        heard = set(data.recordings["infant"].iloc[fold.train])
+        assert heard.isdisjoint(data.recordings["infant"].iloc[fold.test])
+    judged = train.judge(data, plan)
     assert len(judged.recordings) == len(judged.distance) == 2 * len(data)
     assert len(judged.clips) == 2 * len(data.derived.vectors)
     # A recording's clips weigh as much as one recording.
     assert judged.clips["weight"].sum() == pytest.approx(2 * len(data))
-    expected = robustness.out_of_fold(models, rows.X)
+    expected = robustness.out_of_fold(models, data.X)
     for repeat, own in judged.recordings.groupby("repeat"):
-        at = pd.Index(rows.recordings["recording"]).get_indexer(own["recording"])
+        at = pd.Index(data.recordings["recording"]).get_indexer(own["recording"])
         np.testing.assert_allclose(own[P_COLUMNS], expected[repeat][at], atol=1e-6)
 
 

@@ -12,11 +12,9 @@ import pytest
 import soundfile
 
 from cryhear import params
-from cryhear.analysis import trials
-from cryhear.analysis.primary_auc import Plan
+from cryhear.analysis.primary_auc import FoldPlan
 from cryhear.audio import decode, preprocess
 from cryhear.errors import CorpusError
-from cryhear.models import primary
 from cryhear.prediction import bundle, gate
 from tools import make_gate
 from tools.make_gate import BABY, CRIES, OTHER, PLAIN, STORED, Sounds
@@ -188,17 +186,15 @@ def parts():
     data = made_study.Tables(made_study.study(40, dimension=8, identity=0.5)).study_set(
         "u", "o", "logmel"
     )
-    rows = trials.Rows.of(data)
-    folds = primary.primary_folds(rows.recordings, 5, 1, 42)
-    return data, rows, Plan.draw(rows.recordings, folds, seed=42)
+    return data, FoldPlan.of(data.recordings, 5, 1, 42)
 
 
 def test_the_same_clips_change_nothing(parts, monkeypatch):
     monkeypatch.setattr(make_gate, "DRAWS", 60)
-    data, rows, plan = parts
+    data, plan = parts
     names = data.derived.keys["recording"].to_numpy(str)
     exact = np.repeat(data.X, 2, axis=0)
-    found = make_gate.compare(data, rows, plan, names, exact)
+    found = make_gate.compare(data, plan, names, exact)
     assert found["same_label"] == 1.0
     assert found["moved"] == pytest.approx(0, abs=1e-6)  # float32 means
     assert found["auc_whole"] == found["auc_clipwise"]
@@ -207,10 +203,10 @@ def test_the_same_clips_change_nothing(parts, monkeypatch):
 
 def test_clips_that_say_nothing_lose_the_label_and_lie_far_off(parts, monkeypatch):
     monkeypatch.setattr(make_gate, "DRAWS", 60)
-    data, rows, plan = parts
+    data, plan = parts
     names = data.derived.keys["recording"].to_numpy(str)
     noise = 10 * np.random.default_rng(3).normal(size=data.derived.vectors.shape)
-    found = make_gate.compare(data, rows, plan, names, noise.astype(np.float32))
+    found = make_gate.compare(data, plan, names, noise.astype(np.float32))
     assert found["same_label"] < 0.9
     assert found["moved"] > 0.1
     assert found["unlike"] > 0.9
