@@ -248,11 +248,9 @@ def _in_reach(published: dict[str, Any], found: dict[str, Any]) -> bool:
     if not all(isinstance(v, (int, float)) for v in (a, b)):
         return bool(a == b)
     if low is not None and published.get("n") != found.get("n"):
-        drawn = (
-            "low" in found and "high" in found
-        )  # both intervals are of the draws alone: they must meet
-        lowest, highest = (found["low"], found["high"]) if drawn else (b, b)
-        return bool(low <= highest and lowest <= high)
+        # Intervals of the draws alone: one of them must hold the other's value.
+        lowest, highest = found.get("low", b), found.get("high", b)
+        return bool(low <= b <= high or lowest <= a <= highest)
     if low is None or high is None:
         return math.isclose(a, b, abs_tol=REACH, rel_tol=REACH)
     if found.get("low") is None or found.get("high") is None:

@@ -174,7 +174,11 @@ def test_a_changed_table_is_seen_and_another_chapters_file_is_not_an_input(folde
         ({"value": 0.58, "low": 0.45, "high": 0.56}, True),  # outside the published interval
         ({"value": 0.503}, True),  # no interval any more
         ({"value": 0.47, "low": 0.37, "high": 0.58, "n": 180}, False),  # an interval of the draws
-        ({"value": 0.44, "low": 0.34, "high": 0.55, "n": 180}, True),
+        (
+            {"value": 0.44, "low": 0.34, "high": 0.55, "n": 18},
+            False,
+        ),  # of few, which holds the published
+        ({"value": 0.44, "low": 0.4, "high": 0.48, "n": 180}, True),
     ],
 )
 def test_another_number_of_draws_moves_intervals_only_so_far(folders, entry, differ):
