@@ -6,22 +6,30 @@ rung of the ladder is a rule for making tasks; a model is a function from a task
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.pipeline import Pipeline
 
 from cryhear.corpus import splits
 from cryhear.corpus.labels import CLASSES
 from cryhear.errors import ParameterError
-from cryhear.models import batched_logistic
+from cryhear.models import baselines, batched_logistic, classical, estimators
+from cryhear.models.baselines import NO_SOUND
 from cryhear.models.fitted import Reduction
 from cryhear.models.primary import PRIMARY, Procedure, choose_C, inner_seed, refit
 
 P_COLUMNS = [f"p_{name}" for name in CLASSES]
+CANDIDATES = 4
+"""Hyperparameters tried inside an outer fold."""
+RETUNED = ("logistic_regression", "svm_rbf")
+"""Models cheap enough to be tuned in every repeat; the others are in the first (see STUDY)."""
 _REMEMBERED = 20  # sets of rows whose components a model remembers: the folds of a few repeats
 
 
@@ -115,45 +123,48 @@ def primary_model(procedure: Procedure = PRIMARY) -> Model:
     return predict
 
 
-def estimator_model(
-    factory: Callable[..., Any],
-    tune: Callable[[np.ndarray, np.ndarray, np.ndarray, int], Mapping[str, Any]] | None = None,
-    tune_each_repeat: bool = False,
-) -> Model:
+def estimator_model(factory: Callable[[Task], Any]) -> Model:
     """A scikit-learn estimator as a model of the ladder.
 
     Parameters
     ----------
     factory : callable
-        ``factory(seed, **hyper)`` gives an unfitted estimator. Of a Pipeline, everything before the
-        last step is fitted on `Task.fitted`, the last step on `Task.train`.
-    tune : callable, optional
-        ``tune(X, y, groups, seed)`` gives `hyper`, from the rows of `Task.fitted`.
-    tune_each_repeat : bool
-        False tunes each outer fold of the first repeat and keeps the result for the fold of the
-        same number in later ones.
+        From a task to an unfitted estimator. Of a Pipeline, everything before the last step is fitted
+        on `Task.fitted`, the last step on `Task.train`.
     """
-    from sklearn.pipeline import Pipeline
-
-    from cryhear.models import estimators
-
-    found: dict[tuple[str, int, int], Mapping[str, Any]] = {}
 
     def predict(task: Task) -> np.ndarray:
-        X, y, groups = task.X, task.y, task.groups
-        key = (task.protocol, task.repeat if tune_each_repeat else -1, task.fold)
-        if tune is not None and key not in found:
-            seen = task.fitted
-            found[key] = tune(X[seen], y[seen], groups[seen], task.seed)
-        estimator = factory(task.seed, **found.get(key, {}))
+        estimator, X, y = factory(task), task.X, task.y
         train, test = X[task.train], X[task.test]
         if isinstance(estimator, Pipeline) and len(estimator) > 1:
             before = estimator[:-1].fit(X[task.fitted], y[task.fitted])
             train, test, estimator = before.transform(train), before.transform(test), estimator[-1]
-        estimators.fit(estimator, train, y[task.train], groups[task.train])
+        estimators.fit(estimator, train, y[task.train], task.groups[task.train])
         return estimators.probabilities(estimator, test)
 
     return predict
+
+
+def searched_model(name: str, copies: int, n_iter: int = CANDIDATES) -> Model:
+    """A classical model that is searched on the plain rows of each training side, by infant.
+
+    One that is not in RETUNED is searched in the first repeat, and keeps what was found for a fold for
+    the fold of the same number in later ones.
+    """
+    found: dict[tuple[int, int], dict[str, Any]] = {}
+
+    def factory(task: Task) -> Pipeline:
+        key = (task.repeat if name in RETUNED else -1, task.fold)
+        if key not in found:
+            # A task's rows are the recordings, then each set of copies: the plain ones come first.
+            plain = task.train[: len(task.train) // (1 + copies)]
+            # One process: the cores are busy with other folds.
+            how = classical.Search(n_iter=n_iter, seed=task.seed, n_jobs=1)
+            rows = task.X[plain], task.y[plain], task.groups[plain]
+            found[key] = classical.search(name, *rows, how, refit=False).best_params
+        return classical.model(name, task.seed, **found[key])
+
+    return estimator_model(factory)
 
 
 def cross_validate(
@@ -321,3 +332,70 @@ def _sides(
     for k in np.unique(of_row):
         test = np.flatnonzero(of_row == k)
         yield np.flatnonzero(of_row != k), test if rung.unit == "row" else test[test < n]
+
+
+def by_infant(
+    study_set: Any,
+    models: Sequence[str],
+    folds: np.ndarray,
+    seed: int = 42,
+    n_jobs: int = 2,
+) -> pd.DataFrame:
+    """Out-of-fold predictions of every model, everything fitted and tuned on the training side.
+
+    Parameters
+    ----------
+    study_set : StudySet, n rows
+    models : sequence of str
+        Of `classical.MEMBERS`, or 'mlp': the perceptron with its default settings, of which nothing is
+        tuned.
+    folds : numpy.ndarray, shape (n_repeats, n), int
+        No infant may be in two folds of a repeat.
+    seed : int
+    n_jobs : int
+        Processes over models and folds; never more than there are cores.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The predictions table, protocol 'infants'. Augmented copies are on the training side only.
+    """
+    copies = study_set.copies()
+    made = {
+        name: estimator_model(_perceptron) if name == "mlp" else searched_model(name, len(copies))
+        for name in models
+    }
+    # A fold at a time, as a model takes longer than another; what is tuned is tuned for its fold.
+    one = delayed(cross_validate)
+    tables = Parallel(min(n_jobs, os.cpu_count() or 1))(
+        one(study_set, model, folds, name=name, copies=copies, seed=seed, only=k)
+        for name, model in made.items()
+        for k in range(np.max(folds) + 1)
+    )
+    table = pd.concat(tables, ignore_index=True)
+    # As they would come one after another: by model, repeat, fold.
+    place = table["model"].map(list(made).index)
+    order = np.lexsort((table["fold"], table["repeat"], place))
+    return table.iloc[order].reset_index(drop=True)
+
+
+def _perceptron(task: Task) -> Any:
+    from cryhear.models import mlp
+
+    return mlp.MLP(seed=task.seed)
+
+
+def baselines_by_infant(study_set: Any, folds: np.ndarray, seed: int = 42) -> pd.DataFrame:
+    """Out-of-fold predictions of the no-audio baselines on the folds of `by_infant`.
+
+    The lookup of the app instance is not among them: no recording of a tested infant is in training,
+    so it could only say the class prior.
+    """
+    tables, known = [], study_set.recordings
+    for name in ("majority", "stratified", "metadata"):
+
+        def predict(task: Task, baseline: Any = baselines.BASELINES[name]) -> np.ndarray:
+            return baseline(known.iloc[task.train], known.iloc[task.test], seed=task.seed)
+
+        tables.append(cross_validate(study_set, predict, folds, name=name, seed=seed))
+    return pd.concat(tables, ignore_index=True).assign(representation=NO_SOUND)

@@ -1,22 +1,27 @@
-"""The original study's experiment: one four-way split, models fitted on its training part.
+"""The original study's experiment: one four-way split, and its cross-validation over rows.
 
-A split is dealt by file, as the original's was, or by infant. Augmented copies join the training
-part alone. Every model then predicts every part, so that validation can choose, test confirm, and
-the holdout stay closed until the chapter that opens it. Predictions are the project's table
-(`cryhear.evaluation.bootstrap`); nothing here draws.
+A split keeps files together, as the original's did, or infants. Augmented copies join the training
+part alone. Every model predicts every part, so that validation can choose, test confirm, and the
+holdout stay closed until the chapter that opens it.
+
+The original drew its folds over embedding rows in which each training recording stood three times,
+once plain and twice as a copy that chance often left unaltered. `original_folds` repeats that and then
+keeps recordings, and infants, whole, with nothing else changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from cryhear.analysis import cross_validation
 from cryhear.corpus import splits
+from cryhear.corpus.labels import CLASSES
 from cryhear.corpus.splits import PARTS
 from cryhear.errors import SplitError
 from cryhear.evaluation.auc import macro_auc
@@ -24,24 +29,26 @@ from cryhear.evaluation.bootstrap import PROBABILITIES
 from cryhear.evaluation.metrics import balanced_accuracy, confusion
 from cryhear.models import baselines, classical
 from cryhear.models.baselines import NO_SOUND
-from cryhear.models.estimators import probabilities
 
 SCORED = PARTS[1:]
 """Parts that no model was fitted on."""
-SMOOTHING = 0.1
-"""Label smoothing of the perceptron's loss."""
+IDENTICAL = 1e-3
+"""Largest relative distance of two embeddings of one sound: copies are stored at half precision
+(2.5e-4), and all but one or two in a hundred alterations move an embedding by 1e-2 or more."""
+RELATIONS = ("identical row", "altered copy", "same infant", "none of these")
+UNITS = {"rows": "row", "recordings": "recording", "infants": "infant"}
 
 
 @dataclass(frozen=True)
 class Split:
-    """A study set dealt into four parts.
+    """A study set split into four parts.
 
     Attributes
     ----------
     study_set : StudySet, n rows
     unit : {'file', 'infant'}
     part : numpy.ndarray of str, shape (n,)
-        One of `overlap.PARTS` for each row.
+        One of `splits.PARTS` for each row.
     copies : numpy.ndarray, shape (c, n, d)
         Augmented copies of every row; only those of the training part are ever used.
     seed : int
@@ -70,20 +77,24 @@ class Split:
         return X, np.tile(np.asarray(self.study_set.y)[rows], times), np.tile(infants, times)
 
     def predictions(
-        self, model: str, p: np.ndarray, representation: str, parts: Iterable[str] = PARTS
+        self,
+        model: str,
+        p: np.ndarray,
+        representation: str | None = None,
+        parts: Sequence[str] = PARTS,
     ) -> pd.DataFrame:
-        """The predictions table of one model, from probabilities of all rows, shape (n, 3)."""
+        """The predictions table (`evaluation.bootstrap`) of one model, from probabilities [n, 3]."""
         kept = ["recording", "infant", "platform", "label"]
         table = self.study_set.recordings[kept].assign(set=self.study_set.set)
         table = table.assign(protocol=f"split_{self.unit}", part=self.part)
-        table["repeat"], table["fold"] = np.int8(0), np.int8(0)
-        table["model"], table["representation"] = model, representation
+        table["repeat"], table["fold"], table["model"] = np.int8(0), np.int8(0), model
+        table["representation"] = representation or self.study_set.representation
         table[list(PROBABILITIES)] = np.asarray(p, dtype=np.float32)
-        return table[table["part"].isin(list(parts))].reset_index(drop=True)
+        return table[table["part"].isin(parts)].assign(unit=self.unit).reset_index(drop=True)
 
 
-def deal(study_set: Any, unit: str, seed: int = 42, augment: bool = True) -> Split:
-    """Deal a study set into train, validation, test and holdout, and prove that they are apart.
+def split_by(study_set: Any, unit: str, seed: int = 42, augment: bool = True) -> Split:
+    """Split a study set into train, validation, test and holdout, and prove that they are apart.
 
     Raises
     ------
@@ -97,158 +108,50 @@ def deal(study_set: Any, unit: str, seed: int = 42, augment: bool = True) -> Spl
     return Split(study_set, unit, part, copies, seed)
 
 
-Fit = Callable[[Split], Mapping[str, pd.DataFrame]]
-"""Fits something on a split; tables by name, ``predictions`` among them."""
-
-
-@dataclass
-class Experiment:
-    """What one or several fits found on every representation and unit.
-
-    Attributes
-    ----------
-    tables : dict of str to DataFrame
-        The fits' tables, one under the other, with ``unit`` and ``representation``.
-    refused : dict of str to str
-        Units that could not be dealt, with the reason.
-    """
-
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-
-
-def experiment(
-    load: Callable[..., Any],
+def split_all(
+    load: Callable[[str], Any],
     representations: Sequence[str],
     units: Sequence[str],
-    fit: Fit,
     seed: int = 42,
     augment: bool = True,
-) -> Experiment:
-    """Run a fit on every representation and unit, and the no-sound baselines once a unit.
-
-    Parameters
-    ----------
-    load : callable
-        ``load(representation=...)`` gives a study set; `cryhear.study.chapter.Run.load`.
-    representations, units : sequences of str
-    fit : Fit
-        `classical_fit(...)` or `mlp_fit(...)`.
-    seed : int
-    augment : bool
-        Add the augmented copies to the training part.
+) -> tuple[list[Split], dict[str, str]]:
+    """Every representation split by every unit, and for each unit that cannot be split, why not.
 
     Raises
     ------
     SplitError
-        If no unit can be dealt; one that can is enough, and the others are in `refused`.
+        If no unit can be split; one that can is enough.
     """
-    found = Experiment()
-    made: dict[Any, Any] = {}
-    for representation in representations:
-        study_set = load(representation=representation)
-        for unit in (u for u in units if u not in found.refused):
+    made, refused = [], {}
+    for study_set in map(load, representations):
+        for unit in (u for u in units if u not in refused):
             try:
-                split = deal(study_set, unit, seed, augment)
+                made.append(split_by(study_set, unit, seed, augment))
             except SplitError as error:
-                found.refused[unit] = str(error)
-                continue
-            results = dict(fit(split))
-            if representation == representations[0]:
-                known = baseline_predictions(split)
-                results["predictions"] = pd.concat([known, results["predictions"]])
-            for name, table in results.items():
-                extra = {"unit": unit}
-                if "representation" not in table:
-                    extra["representation"] = representation
-                made.setdefault(name, []).append(table.assign(**extra))
+                refused[unit] = str(error)
     if not made:
-        raise SplitError("; ".join(found.refused.values()))
-    found.tables = {name: classical.join(parts) for name, parts in made.items()}
-    return found
+        raise SplitError("; ".join(refused.values()))
+    return made, refused
 
 
 def baseline_predictions(split: Split) -> pd.DataFrame:
-    """Predictions of the no-sound baselines on the parts that are scored.
+    """Predictions of the no-audio baselines on the parts that are scored.
 
-    The lookup of the same app instance speaks only where a split is by file.
+    The lookup of the same app instance has something to say only where a split is by file.
     """
-    recordings = split.study_set.recordings
-    train, tables = recordings.iloc[split.rows("train")], []
+    recordings, tables = split.study_set.recordings, []
     for name, baseline in baselines.BASELINES.items():
-        if name == "instance_lookup" and split.unit == "infant":
-            continue
-        p = baseline(train, recordings, seed=split.seed)
-        tables.append(split.predictions(name, p, NO_SOUND, SCORED))
+        if name != "instance_lookup" or split.unit == "file":
+            p = baseline(recordings.iloc[split.rows("train")], recordings, seed=split.seed)
+            tables.append(split.predictions(name, p, NO_SOUND, SCORED))
     return pd.concat(tables, ignore_index=True)
-
-
-def classical_fit(models: Sequence[str], preset: str = "default", n_iter: int = 10) -> Fit:
-    """Search and fit the classical models, then their soft vote; tables predictions and search."""
-
-    def fit(split: Split) -> dict[str, pd.DataFrame]:
-        X, y, infants = split.training()
-        found = {
-            m: classical.search(m, X, y, infants, preset=preset, seed=split.seed, n_iter=n_iter)  # type: ignore[arg-type]
-            for m in models
-        }
-        fitted = {m: probabilities(r.estimator, split.study_set.X) for m, r in found.items()}
-        if len(fitted) > 1:
-            fitted["soft_voting"] = np.mean(list(fitted.values()), axis=0)
-        name = split.study_set.representation
-        tables = [split.predictions(m, p, name) for m, p in fitted.items()]
-        searches = pd.concat([result.table for result in found.values()], ignore_index=True)
-        return {"predictions": pd.concat(tables, ignore_index=True), "search": searches}
-
-    return fit
-
-
-def mlp_fit(
-    preset: str = "default",
-    trials: int = 10,
-    search_epochs: int = 20,
-    dropout: tuple[float, float] = (0.3, 0.7),
-    **settings: Any,
-) -> Fit:
-    """Search and train the perceptron; tables predictions, search and history.
-
-    `settings` are fields of `cryhear.models.mlp.MLPSettings` that are not searched: epochs, patience,
-    batch_size. The validation part ranks the search and stops every training early.
-    """
-
-    def fit(split: Split) -> dict[str, pd.DataFrame]:
-        from cryhear.models import mlp
-
-        X, y, infants = split.training()
-        found = mlp.search_mlp(
-            X, y, infants, split.plain("validation"), preset, split.seed, trials, search_epochs,  # type: ignore[arg-type]
-            (dropout[0], dropout[1]), mlp.PRESETS[preset].model_copy(update=settings),
-        )  # fmt: skip
-        p = probabilities(found.estimator, split.study_set.X)
-        return {
-            "predictions": split.predictions("mlp", p, split.study_set.representation),
-            "search": found.table,
-            "history": mlp.history(found.estimator),
-        }
-
-    return fit
-
-
-def guessing_loss(labels: pd.Series) -> float:
-    """The perceptron's loss, nats, of giving every class one third, on rows with these labels.
-
-    More than ln 3: smoothing gives every class a part of the target, and rare classes weigh more.
-    """
-    counts = labels.value_counts().to_numpy(dtype=float)
-    weights = counts.sum() / (len(counts) * counts)
-    return float(np.log(3) * (1 - SMOOTHING + SMOOTHING * weights.mean()))
 
 
 def lottery(study_set: Any, n: int = 60, seed: int = 42) -> pd.DataFrame:
     """Holdout scores of one fixed procedure over many four-way splits: what the draw is worth.
 
     The procedure is the primary one (`cryhear.models.primary`), fitted on the training part without
-    copies. Split i is dealt with seed + i; nothing is chosen among them.
+    copies. Split i is drawn with seed + i; nothing is chosen among them.
 
     Returns
     -------
@@ -260,7 +163,7 @@ def lottery(study_set: Any, n: int = 60, seed: int = 42) -> pd.DataFrame:
     for unit in ("file", "infant"):
         for i in range(n):
             try:
-                split = deal(study_set, unit, seed + i, augment=False)
+                split = split_by(study_set, unit, seed + i, augment=False)
             except SplitError:
                 continue
             train, test = split.rows("train"), split.rows("holdout")
@@ -274,3 +177,96 @@ def lottery(study_set: Any, n: int = 60, seed: int = 42) -> pd.DataFrame:
             share = float(balanced_accuracy(confusion(y[test], p)))
             made.append((unit, i, macro_auc(y[test], p), share))
     return pd.DataFrame(made, columns=["unit", "split", "value", "balanced_accuracy"])
+
+
+def original_folds(split: Split, n_splits: int = 5, n_iter: int = 10) -> pd.DataFrame:
+    """The original's cross-validation of its support vector machine, then with units kept whole.
+
+    Rows are the training recordings, their copies, and the validation recordings. Scaling, PCA and
+    the search see all training rows, as in the original, whatever the folds are over; only the folds
+    differ. Its search: the original's grid, accuracy, three folds over rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The predictions table, with probabilities 1 and 0 (the machine's vote): protocol 'rows',
+        'recordings' or 'infants'; part 'oof' for plain rows and 'oof_copies'; and ``relation``, the
+        closest thing to the row on its training side, one of RELATIONS.
+    """
+    rows, X, y = _rows(split)
+    seen = (rows["part"] == "train").to_numpy()
+    how = classical.Search("original", n_iter, split.seed)
+    found = classical.search("svm_rbf", X[seen], y[seen], how=how)
+    Z, machine = found.estimator[:-1].transform(X), found.estimator[-1]
+    tables = []
+    for protocol, unit in UNITS.items():
+        fold = _fold_of(rows, unit, n_splits, split.seed)
+        predicted = np.empty(len(y), dtype=int)
+        for k in range(n_splits):
+            svc = clone(machine.svc_).fit(Z[fold != k], y[fold != k])
+            predicted[fold == k] = svc.predict(Z[fold == k])
+        table = rows.drop(columns=["part", "copy"]).assign(protocol=protocol, fold=fold)
+        table["part"] = np.where(rows["copy"] > 0, "oof_copies", "oof")
+        table[list(PROBABILITIES)] = np.eye(len(CLASSES), dtype=np.float32)[predicted]
+        tables.append(table.assign(relation=relation(rows, X, fold)))
+    made = pd.concat(tables, ignore_index=True)
+    made["repeat"], made["model"] = np.int8(0), "svm_rbf"
+    return made.assign(representation=split.study_set.representation, set=split.study_set.set)
+
+
+def _rows(split: Split) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Rows of the original's cross-validation: training, copies of it, validation."""
+    train, valid = split.rows("train"), split.rows("validation")
+    sides = [(train, split.study_set.X, 0)]
+    sides += [(train, copy, c) for c, copy in enumerate(split.copies, 1)]
+    sides += [(valid, split.study_set.X, 0)]
+    kept = split.study_set.recordings[["recording", "infant", "platform", "label"]]
+    kept = kept.assign(part=split.part)
+    table = pd.concat([kept.iloc[r].assign(copy=c) for r, _, c in sides], ignore_index=True)
+    X = np.concatenate([values[r] for r, values, _ in sides])
+    y = np.concatenate([np.asarray(split.study_set.y)[r] for r, _, _ in sides])
+    return table, X, y
+
+
+def _fold_of(rows: pd.DataFrame, unit: str, n_splits: int, seed: int) -> np.ndarray:
+    if unit == "row":
+        return splits.folds(rows, "row", n_splits, seed)
+    once = rows.drop_duplicates("recording")
+    fold = splits.folds(once, unit, n_splits, seed)
+    return pd.Series(fold, once["recording"])[rows["recording"]].to_numpy()
+
+
+def relation(rows: pd.DataFrame, X: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """The closest thing to each row among the rows of other folds, one of RELATIONS, shape (n,)."""
+    closest = np.full(len(rows), RELATIONS[3], dtype=object)
+    size = np.linalg.norm(X, axis=1)
+    for column, says in (("infant", RELATIONS[2]), ("recording", RELATIONS[1])):
+        for members in rows.groupby(column).indices.values():
+            apart = fold[members][:, None] != fold[members][None]
+            closest[members[apart.any(axis=1)]] = says
+            if column == "recording":
+                gap = np.linalg.norm(X[members][:, None] - X[members][None], axis=2)
+                same = apart & (gap <= IDENTICAL * size[members][:, None])
+                closest[members[same.any(axis=1)]] = RELATIONS[0]
+    return closest
+
+
+def by_relation(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy by what a row has on its training side.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``protocol``, ``representation``, ``relation``, ``n``, ``share`` (of the protocol's rows),
+        ``accuracy``, ``majority_rate`` (of the rows of that relation).
+    """
+    right = predictions[list(PROBABILITIES)].to_numpy().argmax(axis=1)
+    right = np.array(CLASSES)[right] == predictions["label"].to_numpy()
+    made = []
+    keys = ["protocol", "representation", "relation"]
+    for key, table in predictions.assign(right=right).groupby(keys, sort=False):
+        of = predictions[predictions["protocol"] == key[0]]
+        total = (of["representation"] == key[1]).sum()
+        commonest = table["label"].value_counts(normalize=True).iloc[0]
+        made.append((*key, len(table), len(table) / total, table["right"].mean(), commonest))
+    return pd.DataFrame(made, columns=[*keys, "n", "share", "accuracy", "majority_rate"])

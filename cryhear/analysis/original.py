@@ -2,6 +2,7 @@
 
 Two sets exist, the article's and the published notebook's own outputs; both are kept. `rederived`
 checks them against each other: what can be recomputed from printed numbers is, and nothing was run.
+`beside` puts ours in the same places.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cryhear.corpus.labels import CLASSES
+from cryhear.corpus.labels import CLASSES, display_name
 from cryhear.files import existing, read_json
+from cryhear.models.baselines import NO_SOUND
 
 FACTS = Path("data/original/original_study.json")
 """The original's printed figures, with where each was read."""
@@ -172,3 +174,88 @@ def figures(study: dict[str, Any]) -> pd.DataFrame:
         mean = cell["cross_validation_svm_5fold"]["mean"]
         rows.append((source, "svm_rbf", "rows", "accuracy", mean))
     return pd.DataFrame(rows, columns=["source", "model", "part", "metric", "original"])
+
+
+_PLACE = ["model", "part", "metric"]
+
+
+def beside(
+    printed: pd.DataFrame, scores: pd.DataFrame, rowwise: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The original's figures with ours in the same place, by file and by infant.
+
+    Parameters
+    ----------
+    printed : pandas.DataFrame
+        As `figures` returns it.
+    scores : pandas.DataFrame
+        `score_tables.scored` of the protocols split_file and split_infant on one representation, of all
+        parts, train among them.
+    rowwise : pandas.DataFrame, optional
+        Scores of the original's cross-validation (`four_way.original_folds`), all rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `printed`, then ``ours``, ``low``, ``high`` (split by file, or folds over rows),
+        ``infants`` (infants kept whole) and ``majority`` (of ours); missing where not run.
+    """
+    fitted = scores[scores["representation"] != NO_SOUND]
+    cells = fitted[fitted["metric"] == "accuracy"].set_index(
+        ["protocol", "model", "metric", "part"]
+    )
+    by_part = cells["value"].unstack().reindex(columns=["train", "holdout"])
+    gap = (by_part["train"] - by_part["holdout"]).rename("value").reset_index().assign(part="gap")
+    kept = ["protocol", *_PLACE, "value"]
+    tables = [fitted[[*kept, "low", "high"]], gap]
+    if rowwise is not None:
+        tables.append(rowwise.assign(model="svm_rbf", part="rows")[kept])
+    everything = pd.concat(tables, ignore_index=True)
+    ours, infants = (
+        everything[everything["protocol"].isin(protocols)].set_index(_PLACE)
+        for protocols in (("split_file", "rows"), ("split_infant", "infants"))
+    )
+    columns = {"value": "ours", "low": "low", "high": "high"}
+    table = printed.join(ours[[*columns]].rename(columns=columns), on=_PLACE)
+    table = table.join(infants["value"].rename("infants"), on=_PLACE)
+    majority = ours["value"].xs("majority_rate", level="metric").rename("majority")
+    return table.join(majority, on=["model", "part"])
+
+
+def over_majority(table: pd.DataFrame, majority: float) -> pd.DataFrame:
+    """Accuracies of `beside` less the majority rate of their own data, for `figures.beside_original`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `beside` returns it.
+    majority : float
+        The original's majority rate.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``quantity``, ``original``, ``ours``, ``low``, ``high``, ``infants``, ``chance`` (0: the majority
+        rate) and ``shared``: what the two figures of a row have in common. Only the folds over rows
+        repeat the original's model, search and weights (`four_way.original_folds`), and they stand first.
+    """
+    rows = table[(table["metric"] == "accuracy") & (table["part"] != "gap")]
+    rows = rows[rows["ours"].notna()].copy()
+    names = {"rows": "cross-validation over rows"}
+    says = [
+        f"{display_name(m)}, {names.get(p, p)}"
+        for m, p in zip(rows["model"], rows["part"], strict=True)
+    ]
+    rows["quantity"] = [f"{s} ({o})" for s, o in zip(says, rows["source"], strict=True)]
+    rows["original"] -= majority
+    for column in ("ours", "low", "high", "infants"):
+        rows[column] -= rows["majority"]
+    rows["low"], rows["high"] = rows["low"].fillna(rows["ours"]), rows["high"].fillna(rows["ours"])
+    alike = rows["part"] == "rows"
+    rows = rows.assign(chance=0.0, shared=np.where(alike, SAME_SETTINGS, SAME_SPLIT))
+    columns = ["quantity", "original", "ours", "low", "high", "infants", "chance", "shared"]
+    return pd.concat([rows[alike], rows[~alike]])[columns].reset_index(drop=True)
+
+
+SAME_SETTINGS, SAME_SPLIT = "same folds and grid", "same split only"
+"""What a figure of ours shares with the original's in its place (`over_majority`)."""

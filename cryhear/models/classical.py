@@ -10,10 +10,9 @@ same, or balanced accuracy for the support vector machine, balanced class weight
 
 from __future__ import annotations
 
-import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -89,7 +88,6 @@ SCORING: dict[str, dict[str, str]] = {
 }
 """What ranks candidates, by preset and model."""
 FOLDS = 3
-N_ITER = 10
 MAX_BINS = 32
 """Of gradient boosting: 255 bins for some hundred rows cost far more and score the same."""
 
@@ -149,34 +147,49 @@ def model(
 
 
 def _classifier(name: str, seed: int, preset: str, hyper: Mapping[str, Any]) -> Any:
-    if preset not in SPACES:
-        raise ParameterError(f"preset is {preset!r}; expected one of {', '.join(SPACES)}")
+    if name not in MEMBERS or preset not in SPACES:
+        raise ParameterError(
+            f"model {name!r} of preset {preset!r}; expected one of {', '.join(MEMBERS)} and one of "
+            f"{', '.join(SPACES)}"
+        )
     weight = "balanced" if preset == "default" else None
-    builders: dict[str, Callable[[], Any]] = {
-        "svm_rbf": lambda: CalibratedSVC(class_weight=weight, random_state=seed),
-        "logistic_regression": lambda: LogisticRegression(
-            # To the minimum itself: lbfgs stops short of it, elsewhere on another processor.
-            class_weight=weight,
-            solver="newton-cholesky",
-        ),
-        "random_forest": lambda: RandomForestClassifier(class_weight=weight, random_state=seed),
-        "gradient_boosting": lambda: (
-            GradientBoostingClassifier(random_state=seed)
-            if preset == "original"
-            else HistGradientBoostingClassifier(
-                class_weight=weight,
-                early_stopping=False,
-                max_bins=MAX_BINS,
-                random_state=seed,
-            )
+    classifiers = {
+        "svm_rbf": CalibratedSVC(class_weight=weight, random_state=seed),
+        # To the minimum itself: lbfgs stops short of it, elsewhere on another processor.
+        "logistic_regression": LogisticRegression(class_weight=weight, solver="newton-cholesky"),
+        "random_forest": RandomForestClassifier(class_weight=weight, random_state=seed),
+        "gradient_boosting": GradientBoostingClassifier(random_state=seed)
+        if preset == "original"
+        else HistGradientBoostingClassifier(
+            class_weight=weight, early_stopping=False, max_bins=MAX_BINS, random_state=seed
         ),
     }
-    if name not in builders:
-        raise ParameterError(f"model is {name!r}; expected one of {', '.join(MEMBERS)}")
     try:
-        return builders[name]().set_params(**hyper)
+        return classifiers[name].set_params(**hyper)
     except ValueError as error:
         raise ParameterError(f"model {name!r}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Search:
+    """How hyperparameters are searched, whatever the model.
+
+    Attributes
+    ----------
+    preset : {'default', 'original'}
+        Whose search spaces, scores, class weights and inner folds.
+    n_iter : int
+        Candidates, capped at the size of a grid (two of the original's hold 4 and 8).
+    seed : int
+        Of candidates, inner folds and models.
+    n_jobs : int
+        Processes over candidates and folds.
+    """
+
+    preset: Preset = "default"
+    n_iter: int = 10
+    seed: int = 0
+    n_jobs: int = 2
 
 
 @dataclass(frozen=True)
@@ -187,17 +200,16 @@ class SearchResult:
     ----------
     best_params : dict
         Arguments of :func:`model`, or fields of ``MLPSettings``.
-    estimator
-        Fitted on all rows given, with `best_params`.
     table : DataFrame
         The whole search, one row a candidate and fold: model, preset, scoring, candidate, fold,
-        params (JSON), one ``param_*`` column each, score (greater is better), mean_score, rank
-        (1 is best), chosen.
+        params (JSON), score (greater is better), mean_score, rank (1 is best), chosen.
+    estimator
+        Fitted on all rows given, with `best_params`; None where no last fit was asked for.
     """
 
     best_params: dict[str, Any]
-    estimator: Any
     table: pd.DataFrame
+    estimator: Any = None
 
 
 def search(
@@ -205,10 +217,8 @@ def search(
     X: np.ndarray,
     y: np.ndarray,
     groups: np.ndarray | None = None,
-    preset: Preset = "default",
-    seed: int = 0,
-    n_iter: int = N_ITER,
-    n_jobs: int = 2,
+    how: Search = Search(),
+    refit: bool = True,
 ) -> SearchResult:
     """Randomised search over a model's space, then a fit on all rows.
 
@@ -220,48 +230,22 @@ def search(
         Training rows and class codes.
     groups : [n], optional
         Infants. Needed by preset ``default``; ``original`` draws folds over rows and ignores them.
-    n_iter : int
-        Candidates, capped at the size of a grid (two of the original's hold 4 and 8).
-    n_jobs : int
-        Processes over candidates and folds.
+    how : Search
+    refit : bool
+        False leaves the last fit out.
     """
-    best, table = choose(name, X, y, groups, preset, seed, n_iter, n_jobs)
-    kept_whole = None if preset == "original" else groups
-    return SearchResult(best, fit(model(name, seed, preset, **best), X, y, kept_whole), table)
-
-
-def choose(
-    name: str,
-    X: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None = None,
-    preset: Preset = "default",
-    seed: int = 0,
-    n_iter: int = N_ITER,
-    n_jobs: int = 2,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The search without the last fit: parameters as :func:`search`.
-
-    Returns
-    -------
-    best : dict
-        Arguments of :func:`model`.
-    table : DataFrame
-        The whole search; see :class:`SearchResult`.
-    """
+    preset, scoring = how.preset, SCORING[how.preset][name]
     if preset == "default" and groups is None:
         raise ParameterError(
             "groups is None; preset 'default' expects the infant of every row: pass groups, "
             "or take preset 'original', whose folds are over rows"
         )
-    whole, space, scoring = model(name, seed, preset), SPACES[preset][name], SCORING[preset][name]
+    groups = None if preset == "original" else groups
+    whole, space = model(name, how.seed, preset), SPACES[preset][name]
     if isinstance(whole[-1], CalibratedSVC):
         whole.set_params(classifier__calibrate=False)  # a score of labels needs the decision alone
-    if isinstance(whole[-1], HistGradientBoostingClassifier):
-        n_jobs = 1  # it spreads over the cores by itself; processes of threads would crowd them
-    if all(isinstance(values, list) for values in space.values()):
-        n_iter = min(n_iter, len(ParameterGrid(space)))
-    folds = inner_folds(y, None if preset == "original" else groups, FOLDS, seed)
+    grid = all(isinstance(values, list) for values in space.values())
+    folds = inner_folds(y, groups, FOLDS, how.seed)
     with (
         TemporaryDirectory() as folder,
         parallel_config("loky", inner_max_num_threads=1),
@@ -275,19 +259,21 @@ def choose(
         found = RandomizedSearchCV(
             Pipeline(steps, memory=Memory(folder, verbose=0)),
             {f"classifier__{key}": values for key, values in space.items()},
-            n_iter=n_iter,
+            n_iter=min(how.n_iter, len(ParameterGrid(space))) if grid else how.n_iter,
             scoring=SCORERS.get(scoring, scoring),
-            n_jobs=n_jobs,
+            # Histogram boosting spreads over the cores by itself; processes of threads would crowd them.
+            n_jobs=1 if isinstance(whole[-1], HistGradientBoostingClassifier) else how.n_jobs,
             cv=folds,
-            random_state=seed,
+            random_state=how.seed,
             refit=False,
             error_score="raise",
         ).fit(np.asarray(X), np.asarray(y))
     results = found.cv_results_
     drawn = [plain(params, "classifier__") for params in results["params"]]
     scores = np.column_stack([results[f"split{k}_test_score"] for k in range(len(folds))])
-    table = search_table(name, preset, scoring, drawn, scores)
-    return drawn[int(np.argmax(scores.mean(axis=1)))], table
+    best = drawn[int(np.argmax(scores.mean(axis=1)))]
+    fitted = fit(model(name, how.seed, preset, **best), X, y, groups) if refit else None
+    return SearchResult(best, search_table(name, preset, scoring, drawn, scores), fitted)
 
 
 def balanced_log_loss(estimator: Any, X: np.ndarray, y: np.ndarray) -> float:
@@ -329,28 +315,4 @@ def search_table(
     means = scores.mean(axis=1)
     frame["rank"] = np.repeat(rankdata(-means, method="min").astype(int), k)
     frame["chosen"] = frame["candidate"] == int(np.argmax(means))
-    for key in dict.fromkeys(itertools.chain.from_iterable(drawn)):
-        values = [c.get(key) for c in drawn]
-        numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-        # Mixed values ("scale" beside 0.01, None beside 10) become text: Parquet takes no mix.
-        frame[f"param_{key}"] = np.repeat(
-            np.array(values if numeric else [str(v) for v in values]), k
-        )
     return frame
-
-
-def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of several searches one after another; a setting that some hold as text is text in all.
-
-    Examples
-    --------
-    >>> depths = [pd.DataFrame({"param_max_depth": values}) for values in (["10", "None"], [3, 5])]
-    >>> join(depths)["param_max_depth"].tolist()
-    ['10', 'None', '3', '5']
-    """
-    table = pd.concat(list(tables), ignore_index=True)
-    for column in table.filter(like="param_"):
-        given = table[column].dropna()
-        if len({isinstance(value, str) for value in given}) > 1:
-            table[column] = given.map(str)
-    return table

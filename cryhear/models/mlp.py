@@ -13,7 +13,7 @@ Importing this imports PyTorch, which takes seconds: those who may not need it i
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -38,14 +38,14 @@ from cryhear.errors import ParameterError
 from cryhear.models.classical import (
     SCORERS,
     SCORING,
-    Preset,
+    Search,
     SearchResult,
     plain,
     preprocessing,
     search_table,
 )
 from cryhear.models.estimators import inner_folds
-from cryhear.params import Section, check
+from cryhear.params import Section
 
 XY = tuple[np.ndarray, np.ndarray]
 SPACE: dict[str, list[Any]] = {
@@ -53,8 +53,7 @@ SPACE: dict[str, list[Any]] = {
     "lr": [1e-3, 3e-4, 1e-4],
     "weight_decay": [1e-4, 1e-3, 1e-2],
 }
-DROPOUT = (0.3, 0.7)
-"""The original study's search space; dropout is drawn uniformly from its range."""
+"""The original study's search space, but for dropout, which is drawn uniformly from a range."""
 Width = Annotated[int, Field(ge=1, le=8192)]
 
 
@@ -284,6 +283,8 @@ class MLP(ClassifierMixin, BaseEstimator):
         Of weights, batches, noise, dropout, mixup and of the validation fold. The same seed gives
         the same numbers on one machine with the same number of threads (torch's own, from
         ``OMP_NUM_THREADS``, left alone here).
+    preprocess : Pipeline, optional
+        Fitted on the same training rows already, as in a search.
 
     Attributes
     ----------
@@ -294,9 +295,15 @@ class MLP(ClassifierMixin, BaseEstimator):
         ``net_.module_.state_dict()`` are the weights, :func:`network` the module they fit.
     """
 
-    def __init__(self, settings: MLPSettings | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        settings: MLPSettings | None = None,
+        seed: int = 0,
+        preprocess: Pipeline | None = None,
+    ) -> None:
         self.settings = settings
         self.seed = seed
+        self.preprocess = preprocess
 
     def fit(
         self,
@@ -319,18 +326,31 @@ class MLP(ClassifierMixin, BaseEstimator):
         ParameterError
             If there is too little to train on, or `validation` holds a class that training lacks.
         """
-        settings = self.settings or MLPSettings()
-        return self._train(_prepare(settings, self.seed, X, y, groups, validation))
-
-    def _train(self, rows: _Prepared) -> MLP:
-        settings = self.settings or MLPSettings()
-        self.classes_, self.preprocess_ = rows.classes, rows.preprocess
-        self.net_ = train(settings, self.seed, rows.train, rows.valid, len(rows.classes))
+        settings, X, y = self.settings or MLPSettings(), np.asarray(X), np.asarray(y)
+        if validation is None:
+            train_rows, held = inner_folds(y, groups, settings.validation_folds, self.seed)[0]
+            X, y, validation = X[train_rows], y[train_rows], (X[held], y[held])
+        self.classes_ = np.unique(y)
+        strange = sorted(set(np.asarray(validation[1]).tolist()) - set(self.classes_.tolist()))
+        if len(X) < 2 or len(validation[0]) == 0 or strange:
+            raise ParameterError(
+                f"{len(X)} training and {len(validation[0])} validation rows, classes in validation "
+                f"alone {strange}; expected at least 2 and 1, and none: pass other validation rows"
+            )
+        self.preprocess_ = self.preprocess or _preprocessing(settings, self.seed).fit(X)
+        sides = [self._encoded(*rows) for rows in ((X, y), validation)]
+        self.net_ = train(settings, self.seed, *sides, len(self.classes_))
         return self
+
+    def _encoded(self, X: np.ndarray, y: np.ndarray) -> XY:
+        return self._inputs(X), np.searchsorted(self.classes_, y).astype(np.int64)
+
+    def _inputs(self, X: np.ndarray) -> np.ndarray:
+        return self.preprocess_.transform(np.asarray(X)).astype(np.float32)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Probabilities, float64 [n, classes], each row summing to one."""
-        p = self.net_.predict_proba(_transformed(self.preprocess_, X)).astype(np.float64)
+        p = self.net_.predict_proba(self._inputs(X)).astype(np.float64)
         return p / p.sum(axis=1, keepdims=True)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
@@ -338,52 +358,8 @@ class MLP(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """Rows ready for any number of trainings."""
-
-    preprocess: Pipeline
-    classes: np.ndarray
-    train: XY
-    valid: XY
-
-
-def _prepare(
-    settings: MLPSettings, seed: int, X: Any, y: Any, groups: Any, validation: XY | None
-) -> _Prepared:
-    """Set validation rows apart, fit the preprocessing on the others, transform and encode both."""
-    X, y = np.asarray(X), np.asarray(y)
-    if validation is None:
-        train, held = inner_folds(y, groups, settings.validation_folds, seed)[0]
-        X, y, validation = X[train], y[train], (X[held], y[held])
-    X_valid, y_valid = np.asarray(validation[0]), np.asarray(validation[1])
-    classes = np.unique(y)
-    strange = sorted(set(y_valid.tolist()) - set(classes.tolist()))
-    if len(X) < 2 or len(X_valid) == 0 or strange:
-        raise ParameterError(
-            f"{len(X)} training and {len(X_valid)} validation rows, classes in validation alone "
-            f"{strange}; expected at least 2 and 1, and none: pass other validation rows"
-        )
-    preprocess = preprocessing(seed, settings.pca_variance, settings.standardise).fit(X)
-    sides = [
-        (_transformed(preprocess, rows), np.searchsorted(classes, codes).astype(np.int64))
-        for rows, codes in ((X, y), (X_valid, y_valid))
-    ]
-    return _Prepared(preprocess, classes, *sides)
-
-
-def _transformed(preprocess: Pipeline, X: np.ndarray) -> np.ndarray:
-    return preprocess.transform(np.asarray(X)).astype(np.float32)
-
-
-def make_mlp(settings: MLPSettings | Mapping[str, Any] | None = None, seed: int = 0) -> MLP:
-    """An unfitted perceptron; settings given as a dictionary are checked first.
-
-    Raises ParameterError naming a setting that is unknown or out of range.
-    """
-    if settings is None or isinstance(settings, MLPSettings):
-        return MLP(settings, seed)
-    return MLP(check(dict(settings), MLPSettings, where="MLP settings"), seed)
+def _preprocessing(settings: MLPSettings, seed: int) -> Pipeline:
+    return preprocessing(seed, settings.pca_variance, settings.standardise)
 
 
 def history(mlp: MLP) -> pd.DataFrame:
@@ -396,11 +372,28 @@ def history(mlp: MLP) -> pd.DataFrame:
         dropout or mixing, so that their gap is the generalisation gap; objective (the mean loss
         of the batches as trained on); lr (as used in the epoch); best (its weights were kept).
     """
-    plain = [f"{side}_{what}" for side in ("train", "valid") for what in ("loss", "acc")]
-    read = ("epoch", *(f"plain_{name}" for name in plain), "train_loss", "lr")
-    curves = pd.DataFrame(mlp.net_.history[:, read], columns=["epoch", *plain, "objective", "lr"])
+    plain_rows = [f"{side}_{what}" for side in ("train", "valid") for what in ("loss", "acc")]
+    read = ("epoch", *(f"plain_{name}" for name in plain_rows), "train_loss", "lr")
+    columns = ["epoch", *plain_rows, "objective", "lr"]
+    curves = pd.DataFrame(mlp.net_.history[:, read], columns=columns)
     curves["best"] = curves["epoch"] == dict(mlp.net_.callbacks_)["stop"].best_epoch_
     return curves
+
+
+@dataclass(frozen=True)
+class MLPSearch(Search):
+    """How the perceptron's settings are searched: `Search`, and what only it has.
+
+    Attributes
+    ----------
+    epochs : int
+        Of each candidate.
+    dropout : (float, float)
+        Range searched.
+    """
+
+    epochs: int = 20
+    dropout: tuple[float, float] = (0.3, 0.7)
 
 
 def search_mlp(
@@ -408,11 +401,7 @@ def search_mlp(
     y: np.ndarray,
     groups: np.ndarray | None = None,
     validation: XY | None = None,
-    preset: Preset = "default",
-    seed: int = 0,
-    trials: int = 10,
-    epochs: int = 20,
-    dropout: tuple[float, float] = DROPOUT,
+    how: MLPSearch = MLPSearch(),
     settings: MLPSettings | None = None,
 ) -> SearchResult:
     """Random search over the original's space, scored on the validation rows; the best trained out.
@@ -420,31 +409,29 @@ def search_mlp(
     Parameters
     ----------
     X, y, groups, validation
-        As in :meth:`MLP.fit`; trials share one preprocessing and one validation part.
-    preset : {'default', 'original'}
-        What ranks (class-weighted log loss, or accuracy), whether trials mix rows up and stop early
-        (the original's do neither; its final training does both), and the settings where none are
-        given.
-    trials, epochs : int
-        Trainings, and epochs of each.
-    dropout : (float, float)
-        Range searched.
+        As in :meth:`MLP.fit`.
+    how : MLPSearch
+        Its preset says what ranks (class-weighted log loss, or accuracy), whether trials mix rows up
+        and stop early (the original's do neither; its final training does both), and the settings
+        where none are given.
     settings : MLPSettings, optional
         All that is not searched, epochs of the final training among it.
     """
-    base = settings or PRESETS[preset]
-    low, high = dropout
+    base, (low, high) = settings or PRESETS[how.preset], how.dropout
     space = {**SPACE, "dropout": uniform(low, high - low)}
-    drawn = [plain(params) for params in ParameterSampler(space, trials, random_state=seed)]
-    rows = _prepare(base, seed, X, y, groups, validation)
-    scoring = SCORING[preset]["mlp"]
-    scorer, scores = SCORERS.get(scoring) or get_scorer(scoring), np.empty((trials, 1))
-    trial: dict[str, Any] = {"epochs": epochs}
-    if preset == "original":  # its trials mix nothing up and are not stopped
-        trial |= {"mixup_probability": 0.0, "patience": epochs}
+    drawn = [plain(p) for p in ParameterSampler(space, how.n_iter, random_state=how.seed)]
+    if validation is None:
+        train_rows, held = inner_folds(y, groups, base.validation_folds, how.seed)[0]
+        X, y, validation = X[train_rows], y[train_rows], (X[held], y[held])
+    scoring = SCORING[how.preset]["mlp"]
+    scorer, scores = SCORERS.get(scoring) or get_scorer(scoring), np.empty((how.n_iter, 1))
+    trial: dict[str, Any] = {"epochs": how.epochs}
+    if how.preset == "original":  # its trials mix nothing up and are not stopped
+        trial |= {"mixup_probability": 0.0, "patience": how.epochs}
+    before = _preprocessing(base, how.seed).fit(X)
     for i, params in enumerate(drawn):
-        mlp = MLP(base.model_copy(update={**params, **trial}), seed)._train(rows)
-        scores[i] = scorer(mlp.net_, *rows.valid)
-    table = search_table("mlp", preset, scoring, drawn, scores)
+        mlp = MLP(base.model_copy(update={**params, **trial}), how.seed, before)
+        scores[i] = scorer(mlp.fit(X, y, validation=validation), *validation)
     best = drawn[int(scores.argmax())]
-    return SearchResult(best, MLP(base.model_copy(update=best), seed)._train(rows), table)
+    mlp = MLP(base.model_copy(update=best), how.seed, before).fit(X, y, validation=validation)
+    return SearchResult(best, search_table("mlp", how.preset, scoring, drawn, scores), mlp)

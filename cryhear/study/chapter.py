@@ -261,6 +261,10 @@ class Run:
         """Record a row's value with its interval; see `cryhear.study.ledger.Ledger.interval`."""
         self.ledger.interval(key, row, unit, **details)
 
+    def quote(self, key: str) -> str:
+        """The ``{num}`` role of a number; see `cryhear.study.ledger.Ledger.quote`."""
+        return self.ledger.quote(key)
+
     def absent(self, *keys: str) -> None:
         """Record, for each of `keys` that has no number, text that says so: prose may still name it."""
         for key in keys:

@@ -145,6 +145,11 @@ class Ledger:
             own = "text" if isinstance(row["value"], str) else row.get("unit", unit)
             self.number(str(key), row["value"], own, **{**details, **known})
 
+    def quote(self, key: str) -> str:
+        """The ``{num}`` role of a number of this chapter, with its interval if it has one."""
+        part = " ci" if self.numbers[key].get("low") is not None else ""
+        return f"{{num}}`{self.prefix}.{key}{part}`"
+
     def conclude(
         self,
         key: str,
