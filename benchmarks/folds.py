@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import bench, made, plain
-from cryhear.analysis import cross_validation, original_folds
+from cryhear.analysis import cross_validation
 from cryhear.corpus import splits
 from cryhear.models import classical, estimators
 
@@ -45,7 +45,7 @@ def plain_folds(
             X, y, groups = task.X[task.train], task.y[task.train], task.groups[task.train]
             wide = X.astype(np.float64)
             chosen = plain.search(
-                name, wide, y, groups, task.seed, original_folds.CANDIDATES, n_jobs
+                name, wide, y, groups, task.seed, cross_validation.CANDIDATES, n_jobs
             )
             last = plain.pipeline(name, task.seed).set_params(**chosen.best_params_)
             # The last fit takes the rows as they come, float32, up to the classifier: as ours does.
@@ -77,10 +77,10 @@ def measure(results: bench.Results) -> None:
     folds = splits.repeated_folds(rows.recordings, "infant", SPLITS, 1, SEED)
     # Both once with the quickest model, unmeasured: starting processes is no part of the work.
     quick = ("logistic_regression",)
-    original_folds.by_infant(rows, quick, folds, SEED, False, False, jobs)
+    cross_validation.by_infant(rows, quick, folds, SEED, jobs)
     plain_folds(rows, quick, folds, jobs)
     found = bench.pair(
-        lambda: _columns(original_folds.by_infant(rows, models, folds, SEED, False, False, jobs)),
+        lambda: _columns(cross_validation.by_infant(rows, models, folds, SEED, jobs)),
         lambda: plain_folds(rows, models, folds, jobs), repeats, False,
     )  # fmt: skip
     apart = bench.check_close(found.our_output, found.their_output, SAME, "folds")

@@ -22,9 +22,8 @@ SEED = 7
 
 def ours(name: str, rows: made.Rows, n_iter: int) -> tuple[Any, np.ndarray]:
     """Choice, and scores (candidates, folds), by the library."""
-    found = classical.search(
-        name, rows.X, rows.y, rows.recordings["infant"], seed=SEED, n_iter=n_iter
-    )
+    how = classical.Search(n_iter=n_iter, seed=SEED)
+    found = classical.search(name, rows.X, rows.y, rows.recordings["infant"], how)
     table = found.table.pivot(index="candidate", columns="fold", values="score")
     return found.best_params, table.to_numpy()
 
@@ -42,7 +41,7 @@ def theirs(name: str, rows: made.Rows, n_iter: int, n_jobs: int) -> tuple[Any, n
 def measure(results: bench.Results) -> None:
     """Measure each member and the four together."""
     rows = made.Rows(60, 32) if results.quick else made.Rows(379, 1024)
-    n_iter, repeats = (2, 1) if results.quick else (classical.N_ITER, 2)
+    n_iter, repeats = (2, 1) if results.quick else (classical.Search().n_iter, 2)
     jobs = 1 if results.quick else 2
     members = ("logistic_regression", "svm_rbf") if results.quick else classical.MEMBERS
     total = bench.Pair([0.0] * repeats, [0.0] * repeats, None, None)

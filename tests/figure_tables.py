@@ -145,10 +145,10 @@ def history() -> pd.DataFrame:
 
 def confusions() -> pd.DataFrame:
     rows = [
-        (p, t, q, 12 * (t == q) + 5, 0.55 if t == q else 0.225)
-        for p in ("validation", "test", "holdout") for t in CLASSES for q in CLASSES
+        (p, t, *(12 * (t == q) + 5 for q in CLASSES))
+        for p in ("validation", "test", "holdout") for t in CLASSES
     ]  # fmt: skip
-    return frame(rows, "part", "true", "predicted", "n", "share")
+    return frame(rows, "part", "true", *CLASSES)
 
 
 def ladder() -> pd.DataFrame:
@@ -421,8 +421,7 @@ EXAMPLES: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
     "confusion": lambda: ((confusions(),), {"panel": "part"}),
     "roc": lambda: ((curves("false_positive_rate", "true_positive_rate"), areas()), {}),
     "precision_recall": lambda: ((curves("recall", "precision"), areas()), {"prevalence": {"pain": 0.11, "hunger": 0.79, "neurological": 0.1}}),
-    "class_bars": lambda: ((metric_rows("label", CLASSES, ("precision", "recall", "F1")),), {}),
-    "summary_bars": lambda: ((metric_rows("part", PARTS[1:], ("accuracy", "balanced_accuracy", "f1_weighted", "auc_macro")).assign(chance=lambda t: t["metric"].map({"accuracy": 0.79, "balanced_accuracy": 1 / 3, "f1_weighted": 0.7, "auc_macro": 0.5})),), {}),
+    "score_bars": lambda: ((metric_rows("part", PARTS[1:], ("accuracy", "balanced_accuracy", "f1_weighted", "auc_macro")).assign(chance=lambda t: t["metric"].map({"accuracy": 0.79, "balanced_accuracy": 1 / 3, "f1_weighted": 0.7, "auc_macro": 0.5})),), {"series": "part", "chance_label": "always naming the commonest class"}),
     "reliability": lambda: ((bins(),), {"series": "label"}),
     "confidence": lambda: ((points(),), {}),
     "train_holdout_gap": lambda: ((frame([(m, p, 0.9 if p == "train" else 0.4) for m in MODELS for p in ("train", "holdout")], "model", "part", "value"),), {}),

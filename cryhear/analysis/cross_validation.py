@@ -205,8 +205,9 @@ def cross_validate(
         If an infant lies in two folds of a repeat.
     """
     splits.assert_no_overlap(study_set.recordings, np.asarray(folds))
-    jobs = [(RUNGS["L3"], "infants", r, fold) for r, fold in enumerate(np.atleast_2d(folds))]
-    return _run_all(study_set, model, jobs, name, copies, seed, only)
+    jobs = [("L3", repeat, fold) for repeat, fold in enumerate(np.atleast_2d(folds))]
+    table = _predicted(study_set, model, jobs, name, copies, seed, only)
+    return table.assign(protocol="infants")
 
 
 def ladder(
@@ -251,24 +252,23 @@ def ladder(
         raise ParameterError(f"rungs hold {unknown}; expected some of {', '.join(RUNGS)}")
     jobs: list[_Job] = []
     for key in rungs:
-        rung, table = RUNGS[key], study_set.recordings
-        if rung.unit == "platform":
-            jobs.append((rung, key, 0, None))
+        unit, table = RUNGS[key].unit, study_set.recordings
+        if unit == "platform":
+            jobs.append((key, 0, None))
             continue
-        if rung.unit == "row" and copies is not None:
+        if unit == "row" and copies is not None:
             table = pd.concat([table] * (1 + len(copies)), ignore_index=True)
         for r in repeats:
-            fold = splits.folds(table, rung.unit, n_splits, seed + r, stratify=False)
-            jobs.append((rung, key, r, fold))
-    return _run_all(study_set, model, jobs, name, copies, seed)
+            jobs.append((key, r, splits.folds(table, unit, n_splits, seed + r, stratify=False)))
+    return _predicted(study_set, model, jobs, name, copies, seed)
 
 
-_Job = tuple[Rung, str, int, "np.ndarray | None"]
-"""Rung, protocol, repeat, and the fold of each row (None for L4, which draws none)."""
+_Job = tuple[str, int, "np.ndarray | None"]
+"""A rung of RUNGS, the repeat, and the fold of each row (None for L4, which draws none)."""
 _KEPT = ["recording", "infant", "set", "platform", "label"]
 
 
-def _run_all(
+def _predicted(
     study_set: Any,
     model: Model,
     jobs: list[_Job],
@@ -277,46 +277,29 @@ def _run_all(
     seed: int,
     only: int | None = None,
 ) -> pd.DataFrame:
-    recordings = study_set.recordings.assign(set=study_set.set)[_KEPT]
+    """Predictions of every fold (or the one wanted) of every job."""
+    recordings, n = study_set.recordings.assign(set=study_set.set)[_KEPT], len(study_set.X)
     copies = np.empty((0, *study_set.X.shape), np.float32) if copies is None else copies
     recordings = pd.concat([recordings] * (1 + len(copies)), ignore_index=True)
     X = np.concatenate([study_set.X, *copies])
     y = np.tile(np.asarray(study_set.y), 1 + len(copies))
-    runs = [_run(X, y, recordings, model, *job, seed, only) for job in jobs]
-    table = pd.concat(runs, ignore_index=True)
-    table["model"], table["representation"] = name, study_set.representation
-    return table[[c for c in table if c not in P_COLUMNS] + P_COLUMNS]
-
-
-def _run(
-    X: np.ndarray,
-    y: np.ndarray,
-    recordings: pd.DataFrame,
-    model: Model,
-    rung: Rung,
-    protocol: str,
-    repeat: int,
-    fold: np.ndarray | None,
-    seed: int,
-    only: int | None,
-) -> pd.DataFrame:
-    """Predictions of one repeat of one rung, or of one fold of it."""
-    n, parts = recordings["recording"].nunique(), []
-    unit = "infant" if rung.unit == "platform" else rung.unit
-    for k, (train, test) in enumerate(_sides(recordings, n, rung, fold)):
-        if only not in (None, k):
-            continue
-        fitted = np.union1d(train, test) if rung.fitted == "all" else train
-        chosen = inner_seed(seed, repeat, k)
-        task = Task(X, y, recordings, unit, train, fitted, test, protocol, repeat, k, chosen)
-        p = np.asarray(model(task), np.float32)
-        table = recordings.iloc[test].assign(
-            protocol=protocol, part=np.where(test < n, "oof", "oof_copies")
-        )
-        table["repeat"], table["fold"] = np.int8(repeat), np.int8(k)
-        table[P_COLUMNS] = p
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    tables = []
+    for protocol, repeat, fold_of in jobs:
+        rung = RUNGS[protocol]
+        unit = "infant" if rung.unit == "platform" else rung.unit
+        for k, (train, test) in enumerate(_sides(recordings, n, rung, fold_of)):
+            if only not in (None, k):
+                continue
+            fitted = np.union1d(train, test) if rung.fitted == "all" else train
+            own = inner_seed(seed, repeat, k)
+            task = Task(X, y, recordings, unit, train, fitted, test, protocol, repeat, k, own)
+            table = recordings.iloc[test].assign(protocol=protocol)
+            table["part"] = np.where(test < n, "oof", "oof_copies")
+            table["repeat"], table["fold"] = np.int8(repeat), np.int8(k)
+            table["model"], table["representation"] = name, study_set.representation
+            table[P_COLUMNS] = np.asarray(model(task), np.float32)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def _sides(

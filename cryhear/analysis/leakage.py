@@ -171,7 +171,7 @@ def model_of(fit: Fit, data: StudySet) -> cross_validation.Model:
         from cryhear.models import classical
 
         return cross_validation.estimator_model(
-            lambda seed: classical.model("svm_rbf", seed, C=1.0, gamma="scale")
+            lambda task: classical.model("svm_rbf", task.seed, C=1.0, gamma="scale")
         )
     if fit.model == "mlp":
         return cross_validation.estimator_model(_mlp)
@@ -246,14 +246,14 @@ def memorised_fraction(exchanged: float, real: float) -> float:
     return float(np.clip((exchanged - 0.5) / (real - 0.5), 0, 1)) if real > 0.5 else 1.0
 
 
-def _mlp(seed: int) -> Any:
+def _mlp(task: cross_validation.Task) -> Any:
     from sklearn.pipeline import Pipeline
 
     from cryhear.models import classical, mlp
 
     # Components outside the network, so that a rung decides which rows they are fitted on.
-    network = mlp.make_mlp({"pca_variance": None}, seed)
-    return Pipeline([*classical.preprocessing(seed).steps, ("classifier", network)])
+    network = mlp.MLP(mlp.MLPSettings(pca_variance=None), task.seed)
+    return Pipeline([*classical.preprocessing(task.seed).steps, ("classifier", network)])
 
 
 def _baseline(name: str, recordings: pd.DataFrame) -> cross_validation.Model:

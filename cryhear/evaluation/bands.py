@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves with bootstrap bands over infants, and confusion matrices."""
+"""ROC and precision-recall curves with bootstrap bands over infants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from cryhear.evaluation.bootstrap import (
     interval_of,
     unit_draws,
 )
-from cryhear.evaluation.metrics import confusion
 from cryhear.evaluation.validation import strata, validate
 
 POINTS = 101
@@ -62,24 +61,6 @@ def pr_band(predictions: pd.DataFrame, draws: int = 2000, seed: int = 0) -> pd.D
         As `roc_band`, with `recall` and `precision` for the two rates.
     """
     return _band(predictions, draws, seed, (), _precision_recall)
-
-
-def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Confusion matrix of one cell, a row a true and predicted class.
-
-    Returns
-    -------
-    pandas.DataFrame, 9 rows
-        `true`, `predicted`, `n` (recordings, the mean over repeats), `share` (of the true class).
-    """
-    _one_cell(predictions)
-    y, p = validate(predictions["label"], predictions[list(PROBABILITIES)], all_classes=True)
-    counts = confusion(y, p) / predictions["repeat"].nunique()
-    true, predicted = np.indices(counts.shape).reshape(2, -1)
-    names = np.array(CLASSES, dtype=object)
-    share = counts / counts.sum(1, keepdims=True)
-    found = {"true": names[true], "predicted": names[predicted], "n": counts.ravel()}
-    return pd.DataFrame({**found, "share": share.ravel()})
 
 
 def _band(

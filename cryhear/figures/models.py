@@ -257,36 +257,20 @@ def _area(areas: pd.DataFrame, label: str, name: str) -> str:
     return f", {name} {row['value']:.2f}{ends}"
 
 
-@drawn("label", "metric", "value")
-def class_bars(table: pd.DataFrame) -> Figure:
-    """Precision, recall and F1 of each class, with intervals.
+@drawn("metric", "value")
+def score_bars(table: pd.DataFrame, series: str, chance_label: str) -> Figure:
+    """Metrics side by side, a bar each part or class, with intervals and what chance scores.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``label``, ``metric``, ``value`` (0 to 1), optionally ``low``, ``high``, and ``chance``: what
-        guessing in the classes' proportions scores.
-    """
-    figure, axes = new(height=3.5)
-    bars(axes, table, "metric", "label", chance_label="guessing in the classes' proportions")
-    axes.set(ylabel="Score", ylim=(0, 1))
-    legend(figure)
-    return figure
-
-
-@drawn("part", "metric", "value", "chance")
-def summary_bars(table: pd.DataFrame) -> Figure:
-    """Scores on validation, test and holdout side by side, each bar with the majority rule's score.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``part``, ``metric`` ('accuracy', ...), ``value`` (0 to 1), optionally ``low``, ``high``, and
-        ``chance``: the score of the same metric on the same part when every recording is called by the
-        commonest class.
+        ``metric``, ``value`` (0 to 1), `series`, optionally ``low``, ``high``, and ``chance``: what
+        `chance_label` says, of the same metric on the same recordings.
+    series : str
+        ``part`` or ``label``.
     """
     figure, axes = new(height=3.6)
-    bars(axes, table, "metric", "part", chance_label="always naming the commonest class")
+    bars(axes, table, "metric", series, chance_label=chance_label)
     axes.set(ylabel="Score", ylim=(0, 1))
     legend(figure)
     return figure
@@ -435,33 +419,30 @@ def split_lottery(table: pd.DataFrame, own: dict[str, float]) -> Figure:
     return figure
 
 
-@drawn("true", "predicted", "n", "share")
+@drawn("true")
 def confusion(table: pd.DataFrame, panel: str) -> Figure:
     """Confusion matrices: counts, and the share of each true class, on one scale of share.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``true``, ``predicted`` (classes), ``n`` (a count, or its mean over repeats), ``share`` (of the
-        true class, 0 to 1), `panel`.
+        A row a true class and `panel`: ``true``, `panel`, and a column of counts for each class that may
+        be predicted.
     panel : str
         Column whose groups get a panel each: ``part``, ``model``.
     """
-    panels = groups_of(table, panel)
+    panels, labels = groups_of(table, panel), groups_of(table, "true")
     figure, grid = new(len(panels), 1, height=0.7 + 2.3 * len(panels), squeeze=False)
-    labels = groups_of(table, "true")
     for axes, one in zip(grid.flat, panels, strict=True):
-        cells = table[table[panel] == one].set_index(["true", "predicted"])
-        share, n = (
-            cells[what].unstack().reindex(index=labels, columns=labels).to_numpy(float)
-            for what in ("share", "n")
-        )
+        n = table[table[panel] == one].set_index("true").reindex(labels)[labels].to_numpy(float)
+        with np.errstate(invalid="ignore"):
+            share = n / n.sum(axis=1, keepdims=True)
         texts = [
-            "none" if np.isnan(value) else f"{count:,.{int(count % 1 > 0)}f}\n{value:.0%}"
+            "none" if np.isnan(value) else f"{count:,.0f}\n{value:.0%}"
             for value, count in zip(share.flat, n.flat, strict=True)
         ]
         cells_drawn = matrix(axes, share, texts, [display_name(label) for label in labels])
-        axes.set(ylabel="True class", title=f"{display_name(one)} (n = {n.sum():,.0f})")
+        axes.set(ylabel="True class", title=f"{display_name(one)} (n = {np.nansum(n):,.0f})")
     grid[-1, 0].set_xlabel("Predicted class")
     figure.colorbar(cells_drawn, ax=list(grid.flat), label="Share of the true class", aspect=30)
     return figure

@@ -220,7 +220,10 @@ def train(settings: MLPSettings, seed: int, rows: XY, valid: XY, n_classes: int)
     torch's number of threads as they were.
     """
     x, y = rows
-    weight = _balanced(y, n_classes) if settings.class_weight else None
+    weight = None
+    if settings.class_weight:
+        balanced = compute_class_weight("balanced", classes=np.arange(n_classes), y=y)
+        weight = torch.as_tensor(balanced, dtype=torch.float32)
     with seeded(seed):
         net = MixupNet(
             network(settings, x.shape[1], n_classes),
@@ -249,14 +252,6 @@ def train(settings: MLPSettings, seed: int, rows: XY, valid: XY, n_classes: int)
         net.fit(x, y)
     net.train_split = None  # a fitted net keeps no rows
     return net
-
-
-def _balanced(y: np.ndarray, n_classes: int) -> Tensor:
-    """scikit-learn's balanced weights of the classes in y; 0 for the others."""
-    weight, present = torch.zeros(n_classes), np.unique(y)
-    balanced = compute_class_weight("balanced", classes=present, y=y)
-    weight[present] = torch.as_tensor(balanced, dtype=torch.float32)
-    return weight
 
 
 def _callbacks(settings: MLPSettings) -> list[tuple[str, Callback]]:

@@ -12,10 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cryhear.analysis import cross_validation
+from cryhear.corpus import splits
 from cryhear.errors import EvaluationError, ParameterError, SplitError
 from cryhear.evaluation.auc import macro_auc
 from cryhear.evaluation.validation import strata
-from cryhear.models import primary
+from cryhear.models import classical, primary
 from cryhear.models.fitted import Reduction
 
 SAME = 2e-3  # probabilities: float32 components and a solver stopped at logits good to 1e-4
@@ -155,22 +156,37 @@ def test_identity_is_rewarded_over_recordings_and_not_over_infants():
     assert abs(score["L3"] - 0.5) < 0.1
 
 
-def test_estimators_tune_once_a_fold_and_see_only_what_the_rung_allows():
-    data, calls = study(), []
+def test_estimators_see_only_what_the_rung_allows():
+    data, seen = study(), []
 
-    def tune(X, y, groups, seed):
-        calls.append(len(y))
-        return {"C": 0.5}
+    def factory(task):
+        seen.append(len(task.fitted))
+        return make_pipeline(StandardScaler(), LogisticRegression(C=0.5))
 
-    def factory(seed, C=1.0):
-        return make_pipeline(StandardScaler(), LogisticRegression(C=C))
-
-    model = cross_validation.estimator_model(factory, tune)
+    model = cross_validation.estimator_model(factory)
     table = cross_validation.ladder(data, model, ("L1", "L3"), n_splits=3, repeats=range(2))
-    assert len(calls) == 2 * 3
-    assert calls[:3] == [len(data.y)] * 3
-    assert max(calls[3:]) < len(data.y)
+    assert seen[:6] == [len(data.y)] * 6
+    assert max(seen[6:]) < len(data.y)
     np.testing.assert_allclose(table[cross_validation.P_COLUMNS].sum(axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "searches"), [("logistic_regression", 6), ("random_forest", 3)])
+def test_what_takes_long_is_searched_in_the_first_repeat_alone(name, searches, monkeypatch):
+    data, seen = study(infants=45), []
+    copies = np.stack([data.X + 100, data.X + 100])
+
+    def spy(name, X, y, groups, how, refit):
+        seen.append(float(X.max()))
+        hyper = {"C": 0.1} if name == "logistic_regression" else {"n_estimators": 4}
+        return classical.SearchResult(hyper, pd.DataFrame())
+
+    monkeypatch.setattr(classical, "search", spy)
+    folds = splits.repeated_folds(data.recordings, "infant", 3, 2, 0)
+    model = cross_validation.searched_model(name, 2)
+    table = cross_validation.cross_validate(data, model, folds, copies=copies)
+    assert len(seen) == searches
+    assert max(seen) < 50  # on plain rows, without copies
+    assert len(table) == 2 * len(data.y)
 
 
 def test_unknown_rung():
@@ -189,3 +205,19 @@ def test_stopping_the_search_after_a_rise_changes_no_choice(monkeypatch):
         monkeypatch.setattr(primary, "RISE", np.inf)
         np.testing.assert_array_equal(primary.choose_C(Z, labels, inner), stopped)
         monkeypatch.undo()
+
+
+def test_by_infant_predicts_everyone_once_a_repeat():
+    data = study(infants=90, seed=3)
+    data.X[np.arange(len(data.y)), data.y] += 3
+    data.copies = lambda: np.stack([data.X, data.X])
+    data.recordings = data.recordings.assign(sex="f", age_band="04", level_dbfs=-20.0)
+    folds = splits.repeated_folds(data.recordings, "infant", 3, 2, 0)
+    table = cross_validation.by_infant(data, ["logistic_regression"], folds, n_jobs=1)
+    known = cross_validation.baselines_by_infant(data, folds)
+    assert set(known["model"]) == {"majority", "stratified", "metadata"}
+    for own in (table, known):
+        counts = own.groupby(["model", "repeat"])["recording"].agg(["size", "nunique"])
+        assert (counts == len(data.y)).all().all()
+    p = table[cross_validation.P_COLUMNS].to_numpy(float)
+    assert macro_auc(table["label"], p, strata(table, ["repeat", "fold"])) > 0.9

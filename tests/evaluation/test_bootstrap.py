@@ -281,18 +281,6 @@ def test_intervals_of_draws():
     assert se.tolist() == pytest.approx([np.std(np.arange(101), ddof=1), 0])
 
 
-def test_confusion_table_is_the_mean_over_repeats():
-    table = predictions(models=1, repeats=2)
-    got = bands.confusion_table(table).set_index(["true", "predicted"])
-    expected = [
-        metrics.confusion(validation.codes(rows["label"]), rows[P])
-        for _, rows in table.groupby("repeat")
-    ]
-    assert np.array_equal(got["n"].to_numpy().reshape(3, 3), np.mean(expected, axis=0))
-    assert got["share"].groupby("true").sum().to_numpy() == pytest.approx(1)
-    assert got.loc[("pain", "hunger"), "n"] == np.mean([e[0, 1] for e in expected])
-
-
 def test_draws_of_repeats_are_averaged_over_the_same_infants():
     table = predictions(models=1, repeats=3)
     got = bootstrap.bootstrap(table, 20, 5).set_index("metric")

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import EXAMPLES, draw
+from figure_tables import EXAMPLES, draw, metric_rows, steps
 
 from cryhear import figures
 from cryhear.corpus.labels import CLASSES
@@ -157,9 +157,13 @@ def test_a_row_with_one_dot_has_it_on_its_own_line() -> None:
     assert y["YAMNet"] != y["log-mel"]
 
 
-def test_class_bars_draw_the_values_and_intervals_of_their_table() -> None:
-    (table,), _ = EXAMPLES["class_bars"]()
-    axes = draw("class_bars").axes[0]
+def class_scores() -> pd.DataFrame:
+    return metric_rows("label", CLASSES, ("precision", "recall", "F1"))
+
+
+def test_bars_draw_the_values_and_intervals_of_their_table() -> None:
+    table = class_scores()
+    axes = figures.score_bars(table, "label", "guessing").axes[0]
     boxes = [c for c in axes.containers if hasattr(c, "patches")]
     assert [b.get_label() for b in boxes] == list(CLASSES)
     for box in boxes:
@@ -196,8 +200,8 @@ def test_roc_draws_bands_areas_and_the_diagonal() -> None:
 
 
 def test_every_quantity_of_a_summary_has_its_own_chance_under_its_own_bars() -> None:
-    (table,), _ = EXAMPLES["summary_bars"]()
-    axes = draw("summary_bars").axes[0]
+    (table,), _ = EXAMPLES["score_bars"]()
+    axes = draw("score_bars").axes[0]
     label = "always naming the commonest class"
     marks = [
         tuple(np.mean(segment, axis=0))
@@ -299,8 +303,7 @@ def test_small_training_histories() -> None:
 
 
 def test_classes_keep_their_order_whatever_the_table() -> None:
-    (table,), _ = EXAMPLES["class_bars"]()
-    figure = figures.class_bars(table.iloc[::-1])
+    figure = figures.score_bars(class_scores().iloc[::-1], "label", "guessing")
     assert [t.get_text() for t in figure.legends[0].get_texts()] == list(CLASSES)
 
 

@@ -243,7 +243,7 @@ def test_inner_folds_shrink_to_the_rarest_class_and_refuse_one_infant() -> None:
 @pytest.mark.usefixtures("small_forests")
 def test_search_equals_one_without_a_memory(name: str, preset: str) -> None:
     X, y, infants = planted(0.8, seed=1, n_infants=36)
-    found = classical.search(name, X, y, infants, preset=preset, seed=7, n_iter=4)
+    found = classical.search(name, X, y, infants, classical.Search(preset, 4, 7))
     pipeline = classical.model(name, seed=7, preset=preset)
     scoring = classical.SCORING[preset][name]
     if name == "svm_rbf":
@@ -277,7 +277,8 @@ def test_components_are_fitted_once_a_fold(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(classical.PCA, "fit_transform", spy)
     X, y, infants = planted(1.0, seed=1, n_infants=24)
-    classical.choose("logistic_regression", X, y, infants, n_iter=5, n_jobs=1)
+    how = classical.Search(n_iter=5, n_jobs=1)
+    classical.search("logistic_regression", X, y, infants, how, refit=False)
     assert len(fitted) == classical.FOLDS
 
 
@@ -290,10 +291,10 @@ def test_search_finds_what_the_published_run_found(name: str) -> None:
     data = Derived(ROOT / "data" / "donateacry").study_set(
         set_name=used["set"], labels=used["labels"], representation="egemaps"
     )
-    X, y, infants = four_way.deal(data, "infant", used["seed"], used["augment"]).training()
-    best, found = classical.choose(
-        name, X, y, infants, used["search"], used["seed"], used["n_iter"]
-    )
+    split = four_way.split_by(data, "infant", used["seed"], used["augment"])
+    how = classical.Search(used["search"], used["n_iter"], used["seed"])
+    result = classical.search(name, *split.training(), how, refit=False)
+    best, found = result.best_params, result.table
     np.testing.assert_allclose(found["score"], table["score"], rtol=0, atol=ELSEWHERE)
     assert [json.loads(p) for p in found["params"]] == [json.loads(p) for p in table["params"]]
     assert best == json.loads(table.loc[table["chosen"], "params"].iloc[0])
@@ -301,7 +302,7 @@ def test_search_finds_what_the_published_run_found(name: str) -> None:
 
 def test_original_grids_are_capped_and_covered() -> None:
     X, y, _ = planted(1.0, seed=1, n_infants=24)
-    found = classical.search("logistic_regression", X, y, preset="original", n_iter=10)
+    found = classical.search("logistic_regression", X, y, how=classical.Search("original"))
     assert found.table["candidate"].nunique() == 4
     grid = GridSearchCV(
         classical.model("logistic_regression", preset="original"),
@@ -314,21 +315,22 @@ def test_original_grids_are_capped_and_covered() -> None:
 
 def test_search_table_is_tidy_and_survives_parquet(tmp_path) -> None:
     X, y, _ = planted(1.0, seed=1, n_infants=24)
-    table = classical.search("svm_rbf", X, y, preset="original", n_iter=5).table
+    table = classical.search("svm_rbf", X, y, how=classical.Search("original", 5)).table
     assert len(table) == 5 * 3
     assert table.loc[table["chosen"], "rank"].eq(1).all()
     assert table.groupby("candidate")["score"].mean().max() == pytest.approx(
         table.loc[table["chosen"], "mean_score"].iloc[0], abs=EQUAL
     )
     table.to_parquet(tmp_path / "t.parquet")
-    assert {"params", "param_C", "param_gamma"} <= set(table.columns)
+    assert [set(json.loads(params)) for params in table["params"]] == [{"C", "gamma"}] * 15
 
 
 @pytest.mark.usefixtures("small_forests")
 def test_search_is_deterministic_with_any_number_of_processes() -> None:
     X, y, infants = planted(1.0, seed=1, n_infants=24)
     one, two = (
-        classical.search("random_forest", X, y, infants, n_iter=2, seed=1, n_jobs=n) for n in (1, 2)
+        classical.search("random_forest", X, y, infants, classical.Search("default", 2, 1, n))
+        for n in (1, 2)
     )
     assert one.best_params == two.best_params
     np.testing.assert_array_equal(one.table["score"], two.table["score"])

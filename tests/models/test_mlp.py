@@ -27,6 +27,10 @@ ROUNDING = 1e-6
 SMALL = {"hidden": (16, 8), "epochs": 12, "batch_size": 32, "lr": 1e-2, "dropout": 0.2}
 
 
+def made(settings: dict | None = None, seed: int = 0) -> mlp.MLP:
+    return mlp.MLP(mlp.MLPSettings(**(settings or {})), seed)
+
+
 def planted(shift: float, seed: int, n_infants: int = 90, per_infant: int = 3, d: int = 16):
     """Embeddings float32 [n, d] whose class moves one direction each by `shift` SD; y; infants."""
     rng = np.random.default_rng(seed)
@@ -49,7 +53,7 @@ def auc(y, p):
 def test_finds_planted_signal_in_new_infants() -> None:
     X, y, infants = planted(3.0, seed=1)
     X_new, y_new, _ = planted(3.0, seed=2)
-    fitted = estimators.fit(mlp.make_mlp(SMALL, seed=0), X, y, infants)
+    fitted = estimators.fit(made(SMALL, seed=0), X, y, infants)
     p = estimators.probabilities(fitted, X_new)
     assert auc(y_new, p) > FOUND
     np.testing.assert_array_equal(fitted.predict(X_new), p.argmax(axis=1))
@@ -58,14 +62,14 @@ def test_finds_planted_signal_in_new_infants() -> None:
 def test_finds_nothing_in_permuted_labels() -> None:
     X, y, infants = permuted(seed=1)
     X_new, y_new, _ = permuted(seed=2)
-    fitted = mlp.make_mlp(SMALL, seed=0).fit(X, y, groups=infants)
+    fitted = made(SMALL, seed=0).fit(X, y, groups=infants)
     assert abs(auc(y_new, fitted.predict_proba(X_new)) - 0.5) < CHANCE
 
 
 def test_same_numbers_twice_and_generators_left_alone() -> None:
     X, y, infants = planted(1.0, seed=1, n_infants=24)
     before = X.copy()
-    net = mlp.make_mlp(SMALL, seed=3)
+    net = made(SMALL, seed=3)
     torch_state = torch.get_rng_state()
     numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002 - to see it untouched
     threads = torch.get_num_threads()
@@ -77,7 +81,7 @@ def test_same_numbers_twice_and_generators_left_alone() -> None:
     again = clone(net).fit(X, y, infants)
     np.testing.assert_array_equal(first, again.predict_proba(X))
     assert mlp.history(net).equals(mlp.history(again))
-    other = mlp.make_mlp(SMALL, seed=4).fit(X, y, infants).predict_proba(X)
+    other = made(SMALL, seed=4).fit(X, y, infants).predict_proba(X)
     assert np.abs(first - other).max() > 1e-3
     np.testing.assert_array_equal(X, before)
 
@@ -85,7 +89,7 @@ def test_same_numbers_twice_and_generators_left_alone() -> None:
 def test_probabilities_sum_to_one_and_classes_keep_their_codes() -> None:
     X, y, infants = planted(1.0, seed=1, n_infants=24)
     seen = y != 1
-    fitted = mlp.make_mlp(SMALL).fit(X[seen], y[seen], infants[seen])
+    fitted = made(SMALL).fit(X[seen], y[seen], infants[seen])
     np.testing.assert_array_equal(fitted.classes_, [0, 2])
     p = fitted.predict_proba(X)
     np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-12)
@@ -103,7 +107,7 @@ def test_no_batch_of_one(n: int, size: int) -> None:
 
 def test_trains_with_a_last_batch_of_one() -> None:
     X, y, _ = planted(1.0, seed=1, n_infants=11)  # 33 rows: 32 and 1
-    fitted = mlp.make_mlp(SMALL).fit(X, y, validation=(X[:6], y[:6]))
+    fitted = made(SMALL).fit(X, y, validation=(X[:6], y[:6]))
     assert np.isfinite(fitted.predict_proba(X)).all()
     assert fitted.predict_proba(X[:1]).shape == (1, 3)
 
@@ -142,7 +146,7 @@ def test_early_stopping_never_sees_a_training_infant(monkeypatch: pytest.MonkeyP
     X, y, infants = planted(1.0, seed=1, n_infants=30)
     X[:, 0] = infants  # standardised and without PCA it still tells infants apart
     with pytest.raises(InterruptedError):
-        mlp.make_mlp({"pca_variance": None}).fit(X, y, infants)
+        made({"pca_variance": None}).fit(X, y, infants)
     assert len(kept["rows"]) + len(kept["valid"]) == len(X)
     assert not set(kept["rows"][:, 0].tolist()) & set(kept["valid"][:, 0].tolist())
 
@@ -150,13 +154,13 @@ def test_early_stopping_never_sees_a_training_infant(monkeypatch: pytest.MonkeyP
 def test_preprocessing_is_fitted_on_training_rows_alone() -> None:
     X, y, _ = planted(1.0, seed=1, n_infants=20)
     settings = {**SMALL, "epochs": 1, "pca_variance": None}
-    fitted = mlp.make_mlp(settings).fit(X[:45], y[:45], validation=(X[45:] + 100, y[45:]))
+    fitted = made(settings).fit(X[:45], y[:45], validation=(X[45:] + 100, y[45:]))
     np.testing.assert_allclose(
         fitted.preprocess_["standardise"].mean_, X[:45].mean(axis=0), atol=1e-5
     )
-    with_pca = mlp.make_mlp({**SMALL, "epochs": 1}).fit(X[:45], y[:45], validation=(X[45:], y[45:]))
+    with_pca = made({**SMALL, "epochs": 1}).fit(X[:45], y[:45], validation=(X[45:], y[45:]))
     assert "pca" in with_pca.preprocess_.named_steps
-    reduced = mlp.make_mlp({**settings, "standardise": False}).fit(X, y)
+    reduced = made({**settings, "standardise": False}).fit(X, y)
     assert list(reduced.preprocess_.named_steps) == ["double", "impute"]
 
 
@@ -165,7 +169,7 @@ def test_class_weights_raise_the_rare_class() -> None:
     keep = (y == 0) | (infants % 5 == 1)
     X, y, infants = X[keep], y[keep], infants[keep]
     weighted, plain = (
-        mlp.make_mlp({**SMALL, "class_weight": w}).fit(X, y, infants).predict_proba(X)
+        made({**SMALL, "class_weight": w}).fit(X, y, infants).predict_proba(X)
         for w in (True, False)
     )
     assert weighted[:, 0].mean() < plain[:, 0].mean() - 0.1
@@ -173,7 +177,7 @@ def test_class_weights_raise_the_rare_class() -> None:
 
 def test_network_matches_the_weights() -> None:
     X, y, infants = planted(1.0, seed=1, n_infants=24)
-    fitted = mlp.make_mlp(SMALL).fit(X, y, infants)
+    fitted = made(SMALL).fit(X, y, infants)
     Z = torch.as_tensor(fitted.preprocess_.transform(X).astype(np.float32))
     bare = mlp.network(fitted.settings, Z.shape[1], 3)
     bare.load_state_dict(fitted.net_.module_.state_dict())
@@ -187,7 +191,7 @@ def test_search_draws_the_original_space(preset: str, monkeypatch: pytest.Monkey
     monkeypatch.setitem(mlp.SPACE, "hidden", [(8,), (16, 8)])
     X, y, infants = planted(2.0, seed=1, n_infants=30)
     base = mlp.MLPSettings(epochs=4, batch_size=32)
-    arguments = {"preset": preset, "trials": 3, "epochs": 2, "settings": base, "seed": 1}
+    arguments = {"how": mlp.MLPSearch(preset, 3, 1, epochs=2), "settings": base}
     found = mlp.search_mlp(X, y, infants, **arguments)
     assert len(found.table) == 3
     assert found.table["chosen"].sum() == 1
@@ -197,7 +201,7 @@ def test_search_draws_the_original_space(preset: str, monkeypatch: pytest.Monkey
     assert found.table["score"].max() == found.table.loc[found.table["chosen"], "score"].item()
     again = mlp.search_mlp(X, y, infants, **arguments)
     np.testing.assert_array_equal(found.table["score"], again.table["score"])
-    rebuilt = mlp.make_mlp({**base.model_dump(), **found.best_params}, seed=1).fit(X, y, infants)
+    rebuilt = made({**base.model_dump(), **found.best_params}, seed=1).fit(X, y, infants)
     np.testing.assert_array_equal(rebuilt.predict_proba(X), found.estimator.predict_proba(X))
 
 
@@ -211,7 +215,7 @@ def test_the_preset_original_trains_as_the_original_did(monkeypatch: pytest.Monk
         return train(settings, *rest)
 
     monkeypatch.setattr(mlp, "train", spy)
-    found = mlp.search_mlp(X, y, infants, preset="original", trials=2, epochs=3, seed=1)
+    found = mlp.search_mlp(X, y, infants, how=mlp.MLPSearch("original", 2, 1, epochs=3))
     fitted = found.estimator
     assert "pca" not in fitted.preprocess_.named_steps
     assert "standardise" in fitted.preprocess_.named_steps
@@ -223,7 +227,7 @@ def test_the_preset_original_trains_as_the_original_did(monkeypatch: pytest.Monk
     assert {s.batch_size for s in trained} == {16}
     # The default keeps the epoch of the lowest loss, on components, and mixes up in its search.
     trained.clear()
-    default = mlp.search_mlp(X, y, infants, trials=1, epochs=3, seed=1).estimator
+    default = mlp.search_mlp(X, y, infants, how=mlp.MLPSearch("default", 1, 1, epochs=3)).estimator
     curves = mlp.history(default)
     assert curves.loc[curves["best"], "valid_loss"].item() == curves["valid_loss"].min()
     assert "pca" in default.preprocess_.named_steps
@@ -231,20 +235,20 @@ def test_the_preset_original_trains_as_the_original_did(monkeypatch: pytest.Monk
 
 
 def test_errors_say_what_to_do() -> None:
-    with pytest.raises(ParameterError, match="dropout"):
-        mlp.make_mlp({"dropout": 1.5})
-    with pytest.raises(ParameterError, match="did you mean 'hidden'"):
-        mlp.make_mlp({"hiden": [4]})
+    with pytest.raises(ValidationError, match="dropout"):
+        made({"dropout": 1.5})
+    with pytest.raises(ValidationError, match="hiden"):
+        made({"hiden": [4]})
     with pytest.raises(ValidationError):
         mlp.MLPSettings(batch_size=1)
     X, y, _ = planted(1.0, seed=1, n_infants=6)
     with pytest.raises(ParameterError, match="in validation alone"):
-        mlp.make_mlp(SMALL).fit(X[y < 2], y[y < 2], validation=(X, y))
+        made(SMALL).fit(X[y < 2], y[y < 2], validation=(X, y))
 
 
 def test_analyses_load_torch_only_where_a_network_is_trained() -> None:
     code = (
-        "import sys; from cryhear.analysis import four_way, leakage, original_folds; "
+        "import sys; from cryhear.analysis import cross_validation, four_way, leakage; "
         "assert not {'torch', 'skorch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
