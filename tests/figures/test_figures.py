@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import EXAMPLES, draw, metric_rows, steps
+from figure_tables import EXAMPLES, draw, metric_rows
 
 from cryhear import figures
 from cryhear.corpus.labels import CLASSES
