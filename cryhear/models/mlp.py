@@ -333,8 +333,8 @@ class MLP(ClassifierMixin, BaseEstimator):
                 f"alone {strange}; expected at least 2 and 1, and none: pass other validation rows"
             )
         self.preprocess_ = self.preprocess or _preprocessing(settings, self.seed).fit(X)
-        sides = [self._encoded(*rows) for rows in ((X, y), validation)]
-        self.net_ = train(settings, self.seed, *sides, len(self.classes_))
+        rows, valid = self._encoded(X, y), self._encoded(*validation)
+        self.net_ = train(settings, self.seed, rows, valid, len(self.classes_))
         return self
 
     def _encoded(self, X: np.ndarray, y: np.ndarray) -> XY:
