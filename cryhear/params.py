@@ -282,6 +282,18 @@ class Recording(Chapter):
     recording: str = Field("", description="path of a recording; empty for a synthetic cry")
 
 
+class Relabelled(Chapter):
+    """Chapter 13."""
+
+    seed: Seed = Field(42, description="random seed, 0 to 4294967295")
+    representation: Representation = Field("yamnet", description="embedding backend")
+    collection: Literal["Baby Crying Sounds", "BABY CRY", "cry"] = Field(
+        "Baby Crying Sounds", description="collection of the experiment"
+    )
+    repeats: Repeats = 3
+    draws: Draws = 2000
+
+
 class Model(Section):
     """The model a study leaves behind (`cryhear.prediction.train`)."""
 
@@ -323,6 +335,7 @@ class Study(Section):
     controls: Controls = Controls()
     robustness: Robustness = Robustness()
     recording: Recording = Recording()
+    relabelled: Relabelled = Relabelled()
     model: Model = Model()
 
     @model_validator(mode="after")

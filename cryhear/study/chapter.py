@@ -44,6 +44,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "10_controls": ("09_leakage",),
     "11_robustness": (),
     "12_recording": (),
+    "13_relabelled": (),
 }
 """Every chapter in the book's order, with the chapters whose files it reads."""
 
