@@ -294,6 +294,12 @@ class Relabelled(Chapter):
     draws: Draws = 2000
 
 
+class Literature(Chapter):
+    """Chapter 14."""
+
+    representation: Representation = Field("yamnet", description="backend of this study's scores")
+
+
 class Model(Section):
     """The model a study leaves behind (`cryhear.prediction.train`)."""
 
@@ -336,6 +342,7 @@ class Study(Section):
     robustness: Robustness = Robustness()
     recording: Recording = Recording()
     relabelled: Relabelled = Relabelled()
+    literature: Literature = Literature()
     model: Model = Model()
 
     @model_validator(mode="after")

@@ -45,6 +45,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "11_robustness": (),
     "12_recording": (),
     "13_relabelled": (),
+    "14_literature": ("09_leakage",),
 }
 """Every chapter in the book's order, with the chapters whose files it reads."""
 
