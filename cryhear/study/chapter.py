@@ -103,6 +103,10 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
     NotAskedError
         If the study's recordings do not allow the chapter's question.
     """
+    from matplotlib import rcParams
+
+    from cryhear.figures.style import RC
+
     if chapter not in CHAPTERS:
         raise ParameterError(
             f"chapter {chapter!r} is unknown; expected one of {', '.join(CHAPTERS)}"
@@ -128,6 +132,7 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
         raise NotAskedError(f"This chapter asks the model that a study leaves behind. {refused}")
     run = Run(chapter, parameters, study, folder)
     _check_question(run)
+    rcParams.update(RC)  # figures that a chapter draws itself look like the library's
     return run
 
 
