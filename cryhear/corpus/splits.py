@@ -298,7 +298,8 @@ def folds(
     _enough(ordered, unit, n_splits, stratify)
     # With one label for all, StratifiedGroupKFold balances sizes and sees no class.
     target = y if stratify else np.zeros_like(y)
-    sides = _splitter(unit, n_splits, seed, stratify).split(target, target, ordered["infant"])
+    infants = ordered["infant"] if unit == "infant" else None
+    sides = _splitter(unit, n_splits, seed, stratify).split(target, target, infants)
     fold = np.empty(len(ordered), dtype=np.int64)
     for number, (_, test) in enumerate(sides):
         fold[order[test]] = number
