@@ -112,7 +112,7 @@ def permutation_null(
     rng = np.random.default_rng(seed)
     drawn = exchange_labels(data.recordings, data.y, permutations, rng)[:used]
     values = repeat_auc(data.X, np.concatenate([data.y[None], drawn]), plan, procedure)
-    return _table(values.mean(axis=0)).rename_axis("permutation").reset_index()
+    return auc_table(values.mean(axis=0)).rename_axis("permutation").reset_index()
 
 
 def null_of_repeat(
@@ -211,7 +211,7 @@ def refit_bootstrap(
     jobs = [(name, i) for i in range(start, stop) for name in features]
     values = [repeat_auc(features[name], data.y, plan, procedure, weights[i]) for name, i in jobs]
     # A repeat in which a class was drawn away entirely says nothing.
-    table = _table(np.stack([np.nanmean(v[:, 0], axis=0) for v in values]))
+    table = auc_table(np.stack([np.nanmean(v[:, 0], axis=0) for v in values]))
     table.insert(0, "features", [name for name, _ in jobs])
     table.insert(1, "draw", [i for _, i in jobs])
     return table
@@ -288,7 +288,8 @@ def metadata_matrix(recordings: pd.DataFrame) -> np.ndarray:
     return np.column_stack([coded.to_numpy(float), level]).astype(np.float32)
 
 
-def _table(values: np.ndarray) -> pd.DataFrame:
+def auc_table(values: np.ndarray) -> pd.DataFrame:
+    """AUCs of the classes, shape (b, K), as a table with their mean before them."""
     table = pd.DataFrame(values, columns=COLUMNS)
     table.insert(0, "auc", values.mean(axis=1))
     return table

@@ -84,6 +84,11 @@ class FoldPlan:
         inner, parts = [self.inner[i] for i in mine], [(0, self.parts[i][1]) for i in mine]
         return FoldPlan(self.folds[number : number + 1], inner, parts, self.platform)
 
+    def of_rows(self, rows: np.ndarray) -> FoldPlan:
+        """The same folds of some of the recordings, by their row numbers."""
+        inner = [part[rows] for part in self.inner]
+        return FoldPlan(self.folds[:, rows], inner, self.parts, self.platform[rows])
+
 
 def components(
     X: np.ndarray, plan: FoldPlan, procedure: Procedure = PRIMARY, weight: np.ndarray | None = None

@@ -9,8 +9,18 @@ is exact (Hemerik and Goeman 2018, doi 10.1007/s11749-017-0571-1).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+
+from cryhear.analysis.permutation import auc_table
+from cryhear.analysis.primary_auc import FoldPlan, repeat_auc
+from cryhear.embedding.tables import StudySet
+from cryhear.models.primary import PRIMARY
+
+PROTOCOL_2 = replace(PRIMARY, Cs=(0.01,))
+"""Protocol 2's procedure: the primary one with its penalty fixed."""
 
 LEAST = 5
 """Infants a bin holds at least; where a platform has fewer, all of them are one bin."""
@@ -106,3 +116,24 @@ def exchange(
 def kept_rows(blocks: list[np.ndarray]) -> np.ndarray:
     """Row numbers in any block, in their order."""
     return np.sort(np.concatenate([block.ravel() for block in blocks]))
+
+
+def null_of_repeat(
+    data: StudySet, plan: FoldPlan, permutations: int, seed: int, repeat: int
+) -> pd.DataFrame:
+    """Protocol 2's null on the folds of one repeat, every exchange refitted with the penalty fixed.
+
+    The statistic is the estimand on the thinned recordings, of the data (permutation 0) too. Called for
+    other representations of the same recordings with the same `seed`, it draws the same exchanges.
+
+    Returns
+    -------
+    pandas.DataFrame, 1 + permutations rows
+        As `permutation.permutation_null`; `permutation.over_repeats` of all repeats is the test's.
+    """
+    blocks = thinned_blocks(data.recordings)
+    rows = kept_rows(blocks)
+    drawn = exchange(blocks, data.y, permutations, np.random.default_rng(seed))
+    labels = np.concatenate([np.asarray(data.y)[None], drawn])[:, rows]
+    values = repeat_auc(data.X[rows], labels, plan.repeat(repeat).of_rows(rows), PROTOCOL_2)
+    return auc_table(values.mean(axis=0)).rename_axis("permutation").reset_index()
