@@ -20,7 +20,7 @@ DECIMALS = {
 }  # fmt: skip
 """Decimals that are design: settings of the chain, of the tests and of figures, effect sizes."""
 COUNTS = {
-    "100", "128", "200", "256", "300", "320", "400", "500", "512", "521", "1,000", "1,024", "1,280",
+    "100", "101", "128", "200", "256", "300", "320", "400", "500", "512", "521", "1,000", "1,024", "1,280",
     "2,000", "32,000",
 }  # fmt: skip
 """Whole numbers that are design or published elsewhere: sizes of models, of clips, of draws."""
@@ -104,10 +104,10 @@ def test_no_result_is_typed_into_a_chapter(path):
         assert typed_numbers(text) == [], text[:80]
 
 
-def test_no_result_is_typed_into_what_the_library_says_of_a_run():
+def test_no_sentence_of_the_book_is_in_the_library():
+    """Captions and conclusions stand in the chapters, where their numbers are."""
     said = {p.name: texts(p.read_text("utf-8")) for p in (ROOT / "cryhear").rglob("*.py")}
-    assert sum(map(len, said.values())) > 10
-    assert {n: t for n, found in said.items() for t in found if typed_numbers(t)} == {}
+    assert {name: found for name, found in said.items() if found} == {}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
