@@ -7,6 +7,9 @@ tooltip. No number is printed finer than what it was counted from: a share of fe
 Ledgers keep every digit. Text (a conclusion) is set as inline Markdown and may hold roles itself. An
 unknown key is a warning with the nearest names, so a strict build fails. References to chapters and
 figures that a run leaves out are words that say so.
+
+The directive ``{drawn} leakage.ladder`` shows a chapter's figure on another page, with the alternative
+text of the run that drew it; its content is the caption. It takes no number: that is the chapter's.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
-from sphinx.util.docutils import SphinxRole
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.logging import getLogger
 
 from cryhear.errors import LedgerError
@@ -34,6 +37,9 @@ PARTS = ("", "ci", "n", "low", "high", "note")
 
 NOT_RUN = "(not run here)"
 """Printed for a number of a chapter that this run left out on purpose."""
+
+NOT_DRAWN = "(figure not made here)"
+"""Printed in the place of a figure that this run does not draw."""
 
 NBSP, MINUS, ROUND = "\N{NO-BREAK SPACE}", "\N{MINUS SIGN}", 1e-9
 SUFFIXES = {
@@ -261,6 +267,34 @@ class NumRole(SphinxRole):
         return [holder]
 
 
+class Drawn(SphinxDirective):
+    """``{drawn} chapter.figure``: a figure that a chapter drew, shown on another page."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Build the figure; words in its place where this run does not draw it."""
+        key = self.arguments[0]
+        chapter, _, name = key.partition(".")
+        pictures: dict[str, tuple[str, str]] = self.env.cryhear_pictures  # type: ignore[attr-defined]
+        if key not in pictures:
+            left_out = chapter in self.config.cryhear_skipped
+            if left_out or f"fig-{chapter}-{name}" in self.env.cryhear_drawn:  # type: ignore[attr-defined]
+                return [nodes.paragraph(text=NOT_DRAWN)]
+            near = difflib.get_close_matches(key, pictures, n=3, cutoff=0.4)
+            log.warning("{drawn} %s: no ledger has the figure (nearest: %s)", key, ", ".join(near),
+                        location=self.get_location(), type="cryhear", subtype="drawn")  # fmt: skip
+            return []
+        for path in self.env.cryhear_ledgers:  # type: ignore[attr-defined]
+            self.env.note_dependency(path)
+        file, alt = pictures[key]
+        said = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, said)
+        caption = nodes.caption("", "", *(child for part in said for child in part.children))
+        return [nodes.figure("", nodes.image(uri=file, alt=alt), caption)]
+
+
 def _not_made(
     app: Sphinx, env: BuildEnvironment, node: nodes.Element, shown: nodes.Element
 ) -> nodes.Node | None:
@@ -271,7 +305,7 @@ def _not_made(
         return nodes.inline(text="(chapter not run here)")
     figure = kind in ("numref", "ref") and target.startswith("fig-")
     if figure and (target.split("-")[1] in left_out or target in env.cryhear_drawn):  # type: ignore[attr-defined]
-        return nodes.inline(text="(figure not made here)")
+        return nodes.inline(text=NOT_DRAWN)
     return None
 
 
@@ -280,6 +314,14 @@ def _read_ledgers(app: Sphinx, env: BuildEnvironment, _docnames: list[str]) -> N
     paths = sorted(path for pattern in patterns for path in Path(app.srcdir).glob(pattern))
     env.cryhear_ledgers = [path.as_posix() for path in paths]  # type: ignore[attr-defined]
     env.cryhear_numbers = merge(paths)  # type: ignore[attr-defined]
+    env.cryhear_pictures = {  # type: ignore[attr-defined]
+        f"{path.parent.name.split('_', 1)[1]}.{name}": (
+            f"/{path.parent.relative_to(app.srcdir).as_posix()}/{figure['file']}",
+            " ".join(figure["alt"].split()),
+        )
+        for path in paths
+        for name, figure in read_json(path).get("figures", {}).items()
+    }
     env.cryhear_published = merge(app.config.cryhear_published)  # type: ignore[attr-defined]
     env.cryhear_drawn = {  # type: ignore[attr-defined]
         f"fig-{Path(path).parent.name.split('_', 1)[1]}-{name}"
@@ -289,11 +331,12 @@ def _read_ledgers(app: Sphinx, env: BuildEnvironment, _docnames: list[str]) -> N
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the role and its three settings with Sphinx."""
+    """Register the role, the directive and their three settings with Sphinx."""
     app.add_config_value("cryhear_ledgers", ["chapters/*/ledger.json"], "env")
     app.add_config_value("cryhear_skipped", [], "env")
     app.add_config_value("cryhear_published", [], "env")
     app.add_role("num", NumRole())
+    app.add_directive("drawn", Drawn)
     app.connect("env-before-read-docs", _read_ledgers)
     app.connect("missing-reference", _not_made)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -20,6 +20,7 @@ from cryhear.study.ledger import merge
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="30" height="20"><path d="M0 0L9 9"/></svg>'
 CAPTION = " ".join(toy.CAPTION.split())
+DRAWN = "```{drawn} exploration.curve\nIt rises to {num}`audit.n_used`.\n```\n"
 
 
 def executed(folder: Path, name: str) -> nbformat.NotebookNode:
@@ -244,7 +245,12 @@ def test_a_published_chapter_goes_stale_with_its_source_parameters_and_lock(proj
 
 def test_the_book_builds_strictly_and_asks_nothing_of_the_network(project: Path) -> None:
     book.publish("results/toy")
+    intro = Path("book/intro.md")
+    intro.write_text(intro.read_text() + f"\n{DRAWN}")
     first = book.build(out="_build")
+    cover = first.with_name("intro.html").read_text()
+    assert re.search(r'<figure[^>]*>\s*<img alt="A rising curve."[^>]*curve.svg', cover)
+    assert "It rises to 1,128." in re.sub(r"<[^>]+>", "", cover)
     page = (first.parent / "chapters" / "04_exploration.html").read_text()
     assert re.search(r'caption-number">Fig. \d', page)
     assert re.search(r"std-numref\">Fig. \d", page)
@@ -332,12 +338,15 @@ def test_a_chapter_that_could_not_be_asked_says_why_and_its_numbers_are_not_run(
     execute._write_refusal(source, folder, "04_exploration", {"study": "x", "seed": 1}, why)
     intro = Path("book/intro.md")
     intro.write_text(
-        intro.read_text() + "\nIt is {num}`exploration.n`, {numref}`fig-exploration-curve`.\n"
+        intro.read_text()
+        + f"\nIt is {{num}}`exploration.n`, {{numref}}`fig-exploration-curve`.\n\n{DRAWN}"
     )
     page = (book.build("results/toy").parent / "chapters" / "04_exploration.html").read_text()
     assert why in page
     said = re.sub(r"<[^>]+>", "", Path("_build/html/intro.html").read_text())
     assert "It is (not run here), (figure not made here)." in said
+    assert said.count("(figure not made here)") == 2
+    assert "It rises" not in said
 
 
 ROOT = Path(__file__).resolve().parents[2]
