@@ -289,10 +289,9 @@ class Drawn(SphinxDirective):
         for path in self.env.cryhear_ledgers:  # type: ignore[attr-defined]
             self.env.note_dependency(path)
         file, alt = pictures[key]
-        said = nodes.Element()
-        self.state.nested_parse(self.content, self.content_offset, said)
-        caption = nodes.caption("", "", *(child for part in said for child in part.children))
-        return [nodes.figure("", nodes.image(uri=file, alt=alt), caption)]
+        shown = nodes.container("", nodes.image(uri=file, alt=alt), classes=["drawn"])
+        self.state.nested_parse(self.content, self.content_offset, shown)
+        return [shown]
 
 
 def _not_made(
