@@ -132,7 +132,9 @@ def open_chapter(chapter: str, namespace: dict[str, Any]) -> Run:
         raise NotAskedError(f"This chapter asks the model that a study leaves behind. {refused}")
     run = Run(chapter, parameters, study, folder)
     _check_question(run)
-    rcParams.update(RC)  # figures that a chapter draws itself look like the library's
+    # Figures that a chapter draws itself look like the library's; the powers of ten on their axes stay
+    # mathematics, and `run.figure` sees to names with dollar signs.
+    rcParams.update({name: value for name, value in RC.items() if name != "text.parse_math"})
     return run
 
 
