@@ -378,13 +378,11 @@ def compare(
     np.add.at(clipwise, at, vectors)
     clipwise = (clipwise / np.bincount(at, minlength=len(data))[:, None]).astype(np.float32)
     p = [robustness.out_of_fold(models, X) for X in (data.X, clipwise)]
-    judged = training.judge(data, plan)
-    limit = training.weighted_quantile(
-        judged.clips["distance"], judged.clips["weight"], training.STRANGE
-    )
+    judged, clips = training.judge(data, plan)
+    limit = training.clip_limit(clips)
     away = np.concatenate([fold.distance(vectors[np.isin(at, fold.test)]) for fold in models])
-    tables = [judged.recordings.assign(prepared="whole")]
-    tables.append(_with_probabilities(judged.recordings, data, p[1]).assign(prepared="clipwise"))
+    tables = [judged.assign(prepared="whole")]
+    tables.append(_with_probabilities(judged, data, p[1]).assign(prepared="clipwise"))
     scored = bootstrap.bootstrap(
         pd.concat(tables, ignore_index=True),
         draws=DRAWS,

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from cryhear.audio import preprocess
 from cryhear.audio.preprocess import CLIPPED_AT
 from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE
 from cryhear.errors import ParameterError
-from cryhear.prediction.bundle import CARD, LEVELS, Bundle, names_classes, number, settings
+from cryhear.prediction.bundle import LEVELS, Bundle, names_classes, number, settings
 from cryhear.prediction.gate import Gate
 
 DROPOUT = "dropout"
@@ -76,10 +75,7 @@ class Clip:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {
-            "start_s": self.start_s, "label": self.label, "probabilities": self.probabilities,
-            "abstain": self.abstain, "reason": self.reason, "measured": self.measured,
-        }  # fmt: skip
+        return {**asdict(self), "abstain": self.abstain}
 
 
 class Cutter:
@@ -92,7 +88,7 @@ class Cutter:
     """
 
     def __init__(self, hop: int) -> None:
-        self.hop = hop_of(hop / SAMPLE_RATE)
+        self.hop = hop
         self.total = 0
         self._next = 0
         self._kept = np.zeros(0, np.float32)
@@ -148,16 +144,11 @@ class Judge:
         self.backend = backend or load(bundle.card["representation"]["name"])
         bundle.check_backend(self.backend)
         self.settings = settings(bundle.card)
-        place = (bundle.folder or Path()) / CARD
-        self.names_classes = names_classes(bundle.card, place)
+        self.names_classes = names_classes(bundle.card)
         self._shows = self.names_classes or probabilities
-        self.limits = {
-            name: number(bundle.card, "limits", name, path=place)
-            for name in ("silence_dbfs", "clipped_share")
-        }
-        self.farthest = {
-            level: number(bundle.card, "limits", level, "distance", path=place) for level in LEVELS
-        }
+        names = ("silence_dbfs", "clipped_share")
+        self.limits = {name: number(bundle.card, "limits", name) for name in names}
+        self.farthest = {k: number(bundle.card, "limits", k, "distance") for k in LEVELS}
 
     @property
     def hop(self) -> int:
@@ -193,9 +184,11 @@ class Judge:
 
     def answer(self, found: Clip, vector: np.ndarray, level: str) -> None:
         """Write the model's answer to an embedding, (d,), into `found`, as far as it may be given."""
-        p = self.named(self.bundle.probabilities(vector[None], level)[0])
-        found.probabilities = p if self._shows else None
-        found.label = best(p) if self.names_classes else None
+        p = self.bundle.probabilities(vector[None], level)[0]
+        named = {c: round(float(v), 6) for c, v in zip(self.bundle.classes, p, strict=True)}
+        found.probabilities = named if self._shows else None
+        # The first of equals.
+        found.label = max(named, key=lambda c: named[c]) if self.names_classes else None
         found.reason = "" if self.names_classes else NOT_SHOWN
 
     def _sound(self, samples: np.ndarray, measured: dict[str, float]) -> tuple[np.ndarray, str]:
@@ -221,10 +214,6 @@ class Judge:
         away = float(self.bundle.distance(vector[None])[0])
         measured["distance"] = round(away, 3)
         return UNLIKE if away > self.farthest["clip"] else ""
-
-    def named(self, p: np.ndarray) -> dict[str, float]:
-        """Probabilities by class, to six digits."""
-        return {c: round(float(v), 6) for c, v in zip(self.bundle.classes, p, strict=True)}
 
 
 @dataclass
@@ -289,8 +278,3 @@ def hop_of(seconds: float) -> int:
 def is_dropout(samples: np.ndarray) -> bool:
     """Whether at least `MOST_ZERO` of a clip is digital silence."""
     return float((np.abs(samples) < ZERO).mean()) >= MOST_ZERO
-
-
-def best(probabilities: dict[str, float]) -> str:
-    """The most probable class; the first of equals."""
-    return max(probabilities, key=lambda name: probabilities[name])

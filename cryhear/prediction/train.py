@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,26 +61,6 @@ BASELINE = (
 NOTE = "Not a diagnosis and not a medical device: the labels are what users of a telephone app thought."
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Predictions for infants not heard in training: what the card's numbers are computed from.
-
-    Attributes
-    ----------
-    recordings : pandas.DataFrame
-        One row a recording and repeat, as `cryhear.analysis.primary_auc.predictions` makes them.
-    distance : numpy.ndarray, shape (repeats * n,)
-        Of each row's mean embedding from the training recordings.
-    clips : pandas.DataFrame
-        One row a clip and repeat: `y`, `weight` (a recording's clips sum to 1), `distance` and the
-        probabilities.
-    """
-
-    recordings: pd.DataFrame
-    distance: np.ndarray
-    clips: pd.DataFrame
-
-
 def train(
     study: params.Study, representation: str | None = None, repeats: int | None = None
 ) -> Bundle:
@@ -108,7 +87,7 @@ def train(
     if why := questions.refusal(data.recordings, "model", FOLDS):
         raise NotAskedError(f"No model can be trained and judged. {why}")
     plan = FoldPlan.of(data.recordings, FOLDS, repeats or study.model.repeats, study.seed)
-    judged = judge(data, plan)
+    recordings, clips = judge(data, plan)
     reduction, spread, coef, intercept, C = fit(data, study.seed)
     embedded_by = _representation(data, name)
     card = {
@@ -121,9 +100,9 @@ def train(
         "procedure": {"model": "standardise, PCA, class-weighted L2 logistic regression",
                       "explained": primary.PRIMARY.explained, "C": C, "seed": study.seed},
         "training": _training(data),
-        "calibration": _calibration(judged),
-        "performance": _performance(judged, study.seed),
-        "limits": _limits(judged, data),
+        "calibration": {"recording": _calibration(recordings), "clip": _calibration(clips)},
+        "performance": _performance(recordings, study.seed),
+        "limits": _limits(recordings, clips, data),
         "clipwise": measured_clipwise(name, embedded_by["version"]),
         "licence": LICENCE,
         "intended_use": INTENDED,
@@ -144,12 +123,23 @@ def fit(data: StudySet, seed: int) -> tuple[Reduction, np.ndarray, np.ndarray, n
     return reduction, Z.std(axis=0), coef, intercept, float(C[0])
 
 
-def judge(data: StudySet, plan: FoldPlan) -> Judged:
-    """Ask the models of every fold about the recordings, and the clips, of infants they never heard."""
+def judge(data: StudySet, plan: FoldPlan) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ask the models of every fold about the recordings, and the clips, of infants they never heard.
+
+    Returns
+    -------
+    recordings : pandas.DataFrame
+        One row a recording and repeat, as `cryhear.analysis.primary_auc.predictions` makes them, with
+        ``distance``: of its mean embedding from the training recordings.
+    clips : pandas.DataFrame
+        One row a clip and repeat: ``label``, ``weight`` (a recording's clips sum to 1), ``distance`` and
+        the probabilities.
+    """
     models = robustness.fitted(data, plan)
     keys, vectors = data.derived.clips(data.representation)
     at = pd.Index(data.recordings["recording"]).get_indexer(keys["recording"])
     vectors, at = vectors[at >= 0], at[at >= 0]
+    labels = data.recordings["label"].to_numpy()
     recordings, clips = [], []
     for fold in models:
         table = data.recordings.iloc[fold.test][["recording", "infant", "platform", "label"]]
@@ -158,14 +148,9 @@ def judge(data: StudySet, plan: FoldPlan) -> Judged:
         recordings.append(table.assign(distance=fold.distance(data.X[fold.test])))
         own = np.flatnonzero(np.isin(at, fold.test))
         clip = pd.DataFrame(fold.probabilities(vectors[own]), columns=P_COLUMNS)
-        clips.append(clip.assign(y=data.y[at[own]], weight=1 / np.bincount(at)[at[own]],
+        clips.append(clip.assign(label=labels[at[own]], weight=1 / np.bincount(at)[at[own]],
                                  distance=fold.distance(vectors[own])))  # fmt: skip
-    table = pd.concat(recordings, ignore_index=True)
-    return Judged(
-        table.drop(columns="distance"),
-        table["distance"].to_numpy(),
-        pd.concat(clips, ignore_index=True),
-    )
+    return pd.concat(recordings, ignore_index=True), pd.concat(clips, ignore_index=True)
 
 
 def measured_clipwise(representation: str, version: str) -> dict[str, Any]:
@@ -204,19 +189,11 @@ def _training(data: StudySet) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _calibration(judged: Judged) -> dict[str, Any]:
-    rows, clips = judged.recordings, judged.clips
-    fitted = {
-        "recording": calibration.fit_temperature(
-            rows["label"].to_numpy(), summing_to_one(rows[P_COLUMNS].to_numpy())
-        ),
-        "clip": calibration.fit_temperature(
-            clips["y"].to_numpy(),
-            summing_to_one(clips[P_COLUMNS].to_numpy()),
-            clips["weight"].to_numpy(),
-        ),
-    }
-    return {k: {"temperature": c.temperature, "bias": list(c.bias)} for k, c in fitted.items()}
+def _calibration(rows: pd.DataFrame) -> dict[str, Any]:
+    weights = rows["weight"].to_numpy() if "weight" in rows else None
+    p = summing_to_one(rows[P_COLUMNS].to_numpy())
+    fitted = calibration.fit_temperature(rows["label"].to_numpy(), p, weights)
+    return {"temperature": fitted.temperature, "bias": list(fitted.bias)}
 
 
 def summing_to_one(p: np.ndarray) -> np.ndarray:
@@ -225,8 +202,8 @@ def summing_to_one(p: np.ndarray) -> np.ndarray:
     return p / p.sum(axis=1, keepdims=True)
 
 
-def _performance(judged: Judged, seed: int) -> dict[str, Any]:
-    rows = judged.recordings.copy()
+def _performance(recordings: pd.DataFrame, seed: int) -> dict[str, Any]:
+    rows = recordings.copy()
     rows[P_COLUMNS] = summing_to_one(rows[P_COLUMNS].to_numpy())
     scored = bootstrap.bootstrap(rows, draws=DRAWS, seed=seed, within=("platform",)).set_index(
         "metric"
@@ -259,24 +236,20 @@ def _shares_elsewhere(y: np.ndarray, fold: np.ndarray) -> np.ndarray:
     return p
 
 
-def _limits(judged: Judged, data: StudySet) -> dict[str, Any]:
+def _limits(recordings: pd.DataFrame, clips: pd.DataFrame, data: StudySet) -> dict[str, Any]:
     return {
-        "recording": {"distance": float(np.quantile(judged.distance, STRANGE))},
-        "clip": {
-            "distance": weighted_quantile(judged.clips["distance"], judged.clips["weight"], STRANGE)
-        },
+        "recording": {"distance": float(np.quantile(recordings["distance"], STRANGE))},
+        "clip": {"distance": clip_limit(clips)},
         "quantile": STRANGE,
         "clipped_share": CLIPPED,
         "silence_dbfs": float(data.derived.provenance["preprocess"]["silence_dbfs"]),
     }
 
 
-def weighted_quantile(values: pd.Series, weights: pd.Series, share: float) -> float:
-    """Smallest value that values of at least `share` of the weight do not exceed."""
-    order = np.argsort(values.to_numpy())
-    mass = np.cumsum(weights.to_numpy()[order])
-    place = min(int(np.searchsorted(mass, share * mass[-1])), len(order) - 1)
-    return float(values.to_numpy()[order[place]])
+def clip_limit(clips: pd.DataFrame) -> float:
+    """Distance that clips of at least `STRANGE` of the weight do not exceed."""
+    away, weight = clips["distance"].to_numpy(), clips["weight"].to_numpy()
+    return float(np.quantile(away, STRANGE, weights=weight, method="inverted_cdf"))
 
 
 def study_of(

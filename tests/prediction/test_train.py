@@ -97,13 +97,14 @@ def test_no_one_is_judged_by_a_model_that_heard_them(data, monkeypatch):
     for fold in models:
         heard = set(data.recordings["infant"].iloc[fold.train])
         assert heard.isdisjoint(data.recordings["infant"].iloc[fold.test])
-    judged = train.judge(data, plan)
-    assert len(judged.recordings) == len(judged.distance) == 2 * len(data)
-    assert len(judged.clips) == 2 * len(data.derived.vectors)
+    recordings, clips = train.judge(data, plan)
+    assert len(recordings) == 2 * len(data)
+    assert (recordings["distance"] > 0).all()
+    assert len(clips) == 2 * len(data.derived.vectors)
     # A recording's clips weigh as much as one recording.
-    assert judged.clips["weight"].sum() == pytest.approx(2 * len(data))
+    assert clips["weight"].sum() == pytest.approx(2 * len(data))
     expected = robustness.out_of_fold(models, data.X)
-    for repeat, own in judged.recordings.groupby("repeat"):
+    for repeat, own in recordings.groupby("repeat"):
         at = pd.Index(data.recordings["recording"]).get_indexer(own["recording"])
         np.testing.assert_allclose(own[P_COLUMNS], expected[repeat][at], atol=1e-6)
 
@@ -141,13 +142,12 @@ def test_limits_are_the_distances_of_held_out_cries(made, data):
     assert made.distance(100 + data.X).min() > limit
 
 
-def test_the_weighted_quantile_is_numpys_for_equal_weights():
-    rng = np.random.default_rng(0)
-    values = pd.Series(rng.normal(size=101))
-    found = train.weighted_quantile(values, pd.Series(np.ones(101)), 0.95)
-    assert found == np.quantile(values, 0.95, method="inverted_cdf")
-    heavy = pd.Series(np.where(values == values.max(), 1000.0, 1.0))
-    assert train.weighted_quantile(values, heavy, 0.5) == values.max()
+def test_the_limit_of_clips_counts_a_recordings_clips_as_one():
+    near, far = np.linspace(0, 1, 300), np.full(30, 5.0)
+    clips = pd.DataFrame({"distance": [*near, *far], "weight": 1.0})
+    assert train.clip_limit(clips) == 5.0
+    clips.loc[300:, "weight"] = 1 / 30  # of one recording
+    assert train.clip_limit(clips) == pytest.approx(np.quantile(near, 0.9532), abs=0.01)
 
 
 def test_tables_without_a_version_are_refused(study, monkeypatch, tables):
