@@ -1,4 +1,4 @@
-"""Embeddings: one protocol, one module a backend, the store and the extractor.
+"""Embeddings: one module a backend, the store and the extractor.
 
 Importing this package is cheap: a backend's own packages are imported when it is loaded.
 
@@ -13,11 +13,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE, Backend, check_clips
-from cryhear.errors import RepresentationError
+from cryhear.errors import RepresentationError, how_to_install
 
 __all__ = [
     "CLIP_SAMPLES",
@@ -25,6 +26,7 @@ __all__ = [
     "SAMPLE_RATE",
     "Backend",
     "availability",
+    "available",
     "check_clips",
     "fetch",
     "load",
@@ -56,7 +58,7 @@ def load(name: str, **options: Any) -> Backend:
         The name is unknown, a package or the weights are missing (with the steps that get them),
         or the model is not what its representation says.
     """
-    return _module(name).load(**options)
+    return _ready(name).load(**options)
 
 
 def fetch(names: Iterable[str]) -> None:
@@ -68,7 +70,7 @@ def fetch(names: Iterable[str]) -> None:
         A name is unknown, or its weights are out of reach, with the steps that get them.
     """
     for name in names:
-        module = _module(name)
+        module = _ready(name)
         if hasattr(module, "fetch"):  # the others have no weights
             module.fetch()
 
@@ -82,7 +84,14 @@ def availability() -> dict[str, tuple[bool, str]]:
         For each name of `REPRESENTATIONS`: whether its packages and weights are at hand, and what
         was found or the steps that would make it available.
     """
-    return {name: _module(name).available() for name in REPRESENTATIONS}
+    return {name: available(name) for name in REPRESENTATIONS}
+
+
+def available(name: str) -> tuple[bool, str]:
+    """The same of one representation."""
+    module = _module(name)
+    lack = _lacks(module, name)
+    return (False, lack) if lack else module.available()
 
 
 def _module(name: str) -> ModuleType:
@@ -94,3 +103,17 @@ def _module(name: str) -> ModuleType:
             f"Expected one of {', '.join(REPRESENTATIONS)}: give one of these names."
         )
     return import_module(f"cryhear.embedding.{name.replace('-', '_')}")
+
+
+def _ready(name: str) -> ModuleType:
+    """A representation's module, its packages installed."""
+    module = _module(name)
+    if lack := _lacks(module, name):
+        raise RepresentationError(f"representation {name!r}: {lack}")
+    return module
+
+
+def _lacks(module: ModuleType, name: str) -> str:
+    missing = [package for package in module.PACKAGES if find_spec(package) is None]
+    how = f"package {', '.join(missing)} is not installed; run in a clone: {how_to_install(name)}"
+    return how if missing else ""

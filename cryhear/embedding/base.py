@@ -1,13 +1,10 @@
-"""What every embedding backend shares: the protocol, the checks on clips and on vectors."""
+"""What every embedding backend shares: the checks on clips and on vectors."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 
-from cryhear.errors import RepresentationError, how_to_install
+from cryhear.errors import RepresentationError
 
 SAMPLE_RATE = 16_000
 """Hz; every backend is fed this rate."""
@@ -19,9 +16,11 @@ FULL_SCALE = 32767 / 32768
 """Largest magnitude that both a float in [-1, 1] and a 16-bit sample can hold."""
 
 
-@runtime_checkable
-class Backend(Protocol):
-    """What the extractor, the store and the chapters need of an embedding backend.
+class Backend:
+    """A backend that has only to say how one batch goes through its model.
+
+    `embed` checks what comes in and what goes out, cuts it into batches of `batch_size` and hands
+    the model a copy, since some models write into what they are given.
 
     Attributes
     ----------
@@ -29,43 +28,22 @@ class Backend(Protocol):
         The representation, one of `cryhear.embedding.REPRESENTATIONS`.
     version : str
         Changes whenever the same clip may give another vector: part of every stored embedding's key.
-    sample_rate : int
-        Hz.
     dimension : int
         Length of a vector, read from the model.
     batch_size : int
         Clips a forward pass; what the extractor collects before it calls `embed`.
     note : str
         What a reader of the results must know about how the model was run; '' if nothing.
-    """
-
-    name: str
-    version: str
-    sample_rate: int
-    dimension: int
-    batch_size: int
-    note: str
-
-    def embed(self, clips: np.ndarray) -> np.ndarray:
-        """Embed clips, float32 (n, 32000), as vectors, float32 (n, dimension)."""
-        ...
-
-
-class BaseBackend:
-    """A backend that has only to say how one batch goes through its model.
-
-    `embed` checks what comes in and what goes out, cuts it into batches of `batch_size` and hands
-    the model a copy, since some models write into what they are given.
+    revision : str
+        Commit of downloaded weights; '' where there are none, or they came in a folder of the user's.
     """
 
     name: str = ""
     version: str = ""
-    sample_rate: int = SAMPLE_RATE
     dimension: int = 0
     batch_size: int = 32
     note: str = ""
     revision: str = ""
-    """Commit of downloaded weights; '' where there are none, or they came in a folder of the user's."""
 
     def embed(self, clips: np.ndarray) -> np.ndarray:
         """Embed clips.
@@ -89,7 +67,14 @@ class BaseBackend:
         vectors = np.empty((len(clips), self.dimension), dtype=np.float32)
         for start in range(0, len(clips), self.batch_size):
             batch = np.array(clips[start : start + self.batch_size], dtype=np.float32, order="C")
-            vectors[start : start + len(batch)] = self._checked(self._forward(batch), len(batch))
+            made = self._forward(batch)
+            if np.shape(made) != (len(batch), self.dimension):
+                raise RepresentationError(
+                    f"{self.name} gave an array of shape {np.shape(made)} for {len(batch)} clips; "
+                    f"({len(batch)}, {self.dimension}) was expected. The model is not the one that was "
+                    "loaded and checked: load it again, or report this."
+                )
+            vectors[start : start + len(batch)] = made
         bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if bad.size:
             raise RepresentationError(
@@ -101,15 +86,6 @@ class BaseBackend:
     def _forward(self, batch: np.ndarray) -> np.ndarray:
         """Embed one batch, float32 (b, 32000), b <= batch_size, which may be written to."""
         raise NotImplementedError
-
-    def _checked(self, vectors: np.ndarray, rows: int) -> np.ndarray:
-        if np.shape(vectors) != (rows, self.dimension):
-            raise RepresentationError(
-                f"{self.name} gave an array of shape {np.shape(vectors)} for {rows} clips; "
-                f"({rows}, {self.dimension}) was expected. The model is not the one that was loaded "
-                "and checked: load it again, or report this."
-            )
-        return vectors
 
 
 def check_clips(clips: np.ndarray) -> None:
@@ -155,30 +131,12 @@ def within_full_scale(clips: np.ndarray) -> np.ndarray:
     return clips / np.maximum(peak / np.float32(FULL_SCALE), np.float32(1.0))
 
 
-def need_package(module: str, extra: str, name: str) -> None:
-    """Say how to install a representation's package if it is missing."""
-    if find_spec(module) is None:
-        raise RepresentationError(
-            f"the package {module!r} of representation {name!r} is not installed. "
-            f"Run in a clone: {how_to_install(extra)}"
-        )
-
-
 def told(problem: Exception) -> str:
     """An error of another library in one line: its type, and what its last paragraph says."""
     # TensorFlow puts a traceback of its graph first, and indents what names a node.
     lines = [line for line in str(problem).splitlines() if line.strip() and not line[0].isspace()]
     text = " ".join((lines or [""])[-1].split())
     return f"{type(problem).__name__}: {text[:300]}" if text else type(problem).__name__
-
-
-def need_threads(num_threads: int) -> int:
-    """Check a number of threads, an integer of at least 1."""
-    if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
-        raise RepresentationError(
-            f"num_threads is {num_threads!r}; an integer of at least 1 was expected."
-        )
-    return num_threads
 
 
 def _shortened(rows: np.ndarray) -> str:

@@ -7,7 +7,6 @@ tables of a study that starts from folders of recordings or from the synthesiser
 
 from __future__ import annotations
 
-import argparse
 import sys
 from functools import partial
 from importlib.metadata import version
@@ -18,9 +17,11 @@ import numpy as np
 import pandas as pd
 
 from cryhear import params
-from cryhear.audio import features
-from cryhear.corpus import labels
-from cryhear.embedding import extract, fetch, load
+from cryhear.audio import features, perturb
+from cryhear.audio.augment import augment, numbered
+from cryhear.corpus import labels, synthetic
+from cryhear.corpus import manifest as manifests
+from cryhear.embedding import audioset_check, extract, fetch, load
 from cryhear.embedding.store import Store, preprocess_key
 from cryhear.embedding.tables import kind_of, pool
 from cryhear.errors import MARK, CorpusError, CryhearError
@@ -44,8 +45,6 @@ def manifest(study: params.Study, out: Path) -> None:
     Writes ``manifest.parquet`` and, for the steps that decode again, ``private/paths.parquet``
     (recording, path), which is never published.
     """
-    from cryhear.corpus import manifest as manifests
-
     fetch(study.representations)  # where a model is out of reach, nothing is decoded in vain
     roots = [Path(root) for root in study.source.roots]
     if study.source.synthetic is not None:
@@ -57,8 +56,6 @@ def manifest(study: params.Study, out: Path) -> None:
 
 def synthesise(study: params.Study, folder: Path) -> Path:
     """Write the synthetic corpus of a study and return its root."""
-    from cryhear.corpus import synthetic
-
     settings = params.check(
         study.source.synthetic or {}, synthetic.SyntheticCorpus, "source.synthetic"
     )
@@ -72,8 +69,7 @@ def shard(study: params.Study, representation: str, part: int, parts: int, out: 
     store = Store(out / "store", backend, preprocess_key(study.preprocess))
     failures = extract.embed_recordings(recordings, backend, study.preprocess, store)
     target = out / "shards" / "clips" / f"{representation}.{part}of{parts}.parquet"
-    made = [(store, "plain", recordings)]
-    _keep_shard(target, "clips", backend.dimension, part, parts, made, failures)
+    _keep_shard(target, *_of(store, recordings), failures, len(recordings))
 
 
 def variants(study: params.Study, representation: str, part: int, parts: int, out: Path) -> None:
@@ -85,7 +81,9 @@ def variants(study: params.Study, representation: str, part: int, parts: int, ou
     everything = extract.shard(_usable(out), part, parts)
     own_set = _of_set(everything, study.set)
     backend = _backend(study, representation)
-    made, failures = [], []
+    asked, keys = 0, [pd.DataFrame({"recording": [], "variant": []}, dtype=str)]
+    vectors = [np.empty((0, backend.dimension), np.float32)]
+    failures = [pd.DataFrame({"recording": [], "path": [], "problem": []}, dtype=str)]
     for version_of in versions(study):
         if not version_of.everything and representation != study.primary:
             continue
@@ -96,12 +94,14 @@ def variants(study: params.Study, representation: str, part: int, parts: int, ou
             recordings, backend, settings, store, transform=version_of.recorded,
             denoised=version_of.denoised,
         )  # fmt: skip
-        made.append((store, version_of.name, recordings))
         failures.append(failed.assign(problem=version_of.name + ": " + failed["problem"]))
-    nothing = pd.DataFrame(columns=["recording", "path", "problem"])
-    listed = pd.concat(failures) if failures else nothing
+        names, means = pool(*_of(store, recordings))
+        keys.append(pd.DataFrame({"recording": names, "variant": version_of.name}, dtype=str))
+        vectors.append(means)
+        asked += len(recordings)
     target = out / "shards" / "variants" / f"{representation}.{part}of{parts}.parquet"
-    _keep_shard(target, "variants", backend.dimension, part, parts, made, listed)
+    made = pd.concat(keys, ignore_index=True)
+    _keep_shard(target, made, np.concatenate(vectors), pd.concat(failures), asked)
 
 
 class Version(NamedTuple):
@@ -119,9 +119,6 @@ def versions(study: params.Study) -> list[Version]:
 
     Chapter 11 names the conditions that are missing.
     """
-    from cryhear.audio import perturb
-    from cryhear.audio.augment import augment, numbered
-
     plain = study.preprocess
     chosen: list[Version] = []
     if "augmented" in study.embed.variants:
@@ -192,8 +189,6 @@ def publish(built: Path, published: Path) -> list[str]:
     list of str
         What changed against what was there: ``new``, ``changed`` or ``gone`` and the file.
     """
-    from cryhear.corpus import manifest as manifests
-
     before = _hashes(published)
     table = manifests.publishable(read_table(built / "manifest.parquet"), PUBLISHED_SALT)
     write_table(published / "manifest.parquet", table)
@@ -219,8 +214,6 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 def other_sounds(study: params.Study) -> pd.DataFrame:
     """Sounds that are no study recordings: ``recording``, ``path``, ``category`` (their folder)."""
-    from cryhear.corpus import manifest as manifests
-
     roots = [Path(root) for root in study.source.other]
     table, paths = manifests.build(roots, jobs=study.embed.shards, limit_s=study.embed.limit_s)
     folders = table.drop_duplicates("recording")[["recording", "folder"]]
@@ -239,8 +232,6 @@ def _embed_others(study: params.Study, out: Path, others: pd.DataFrame) -> None:
 
 def what_is_heard(study: params.Study, out: Path, others: pd.DataFrame | None) -> pd.DataFrame:
     """What YAMNet hears in the study's recordings, in synthetic cries and in the other sounds."""
-    from cryhear.embedding import audioset_check
-
     own = _usable(out)
     asked = [_of_set(own, study.set).assign(source=study.set)]
     if others is not None:
@@ -260,8 +251,6 @@ def _narrowest(vectors: np.ndarray) -> str:
 
 
 def _perturbed(samples: np.ndarray, recording: str, name: str, seed: int) -> np.ndarray:
-    from cryhear.audio import perturb
-
     change = perturb.PERTURBATIONS[name]
     return change(samples, 16_000, perturb.generator(name, recording, seed))
 
@@ -283,37 +272,22 @@ def _backend(study: params.Study, representation: str) -> Any:
 
 
 def _keep_shard(
-    target: Path,
-    kind: str,
-    dimension: int,
-    part: int,
-    parts: int,
-    made: list[tuple[Store, str, pd.DataFrame]],
-    failures: pd.DataFrame,
+    target: Path, keys: pd.DataFrame, vectors: np.ndarray, failures: pd.DataFrame, asked: int
 ) -> None:
-    all_keys = [
-        pd.DataFrame({"recording": [], "variant" if kind == "variants" else "start_sample": []})
-    ]
-    all_vectors = [np.empty((0, dimension), np.float32)]
-    for store, name, recordings in made:
-        keys, vectors = store.read()
-        mine = keys["recording"].isin(recordings["recording"]).to_numpy()
-        keys, vectors = keys[mine], vectors[mine]
-        if kind == "variants" and len(keys):
-            ids, vectors = pool(keys, vectors)
-            keys = pd.DataFrame({"recording": ids, "variant": name})
-        if len(keys):
-            all_keys.append(keys)
-            all_vectors.append(vectors)
-    asked = sum(len(recordings) for _, _, recordings in made)
-    if asked and len(all_keys) == 1:
+    if asked and not len(keys):
         raise CorpusError(
-            f"shard {part} of {parts} of {target.stem} holds no clip: all of its recordings failed "
-            f"({len(failures)} problems). See what `cryhear corpus check` says of the roots."
+            f"shard {target.stem} holds no clip: all of its recordings failed ({len(failures)} problems). "
+            "See what `cryhear corpus check` says of the roots."
         )
     write_table(target.with_suffix(".failures"), failures[["recording", "path", "problem"]])
-    keys = pd.concat(all_keys[1:] or all_keys, ignore_index=True)
-    write_vectors(target, keys, np.concatenate(all_vectors))
+    write_vectors(target, keys, vectors)
+
+
+def _of(store: Store, recordings: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """What a store holds of some recordings."""
+    keys, vectors = store.read()
+    mine = keys["recording"].isin(recordings["recording"]).to_numpy()
+    return keys[mine], vectors[mine]
 
 
 def _join(pieces: list[Path], target: Path) -> int:
@@ -325,25 +299,13 @@ def _join(pieces: list[Path], target: Path) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point of the Snakefile's rules: ``STEP PARAMS ... OUT``."""
-    parser = argparse.ArgumentParser(prog="python -m cryhear.embedding.build_tables")
-    steps = parser.add_subparsers(dest="step", required=True)
-    for name in ("manifest", "merge", "shard", "variants"):
-        step = steps.add_parser(name)
-        step.add_argument("params")
-        if name in ("shard", "variants"):
-            step.add_argument("representation")
-            step.add_argument("part", type=int)
-            step.add_argument("parts", type=int)
-        step.add_argument("out", type=Path)
-    given = parser.parse_args(arguments)
+    """Entry point of the Snakefile's rules: ``STEP PARAMS [REPRESENTATION PART PARTS] OUT``."""
+    step, path, *cut, out = sys.argv[1:] if arguments is None else arguments
+    steps: dict[str, Any] = {
+        "manifest": manifest, "shard": shard, "variants": variants, "merge": merge
+    }  # fmt: skip
     try:
-        study = params.load(given.params)
-        if given.step in ("shard", "variants"):
-            function = {"shard": shard, "variants": variants}[given.step]
-            function(study, given.representation, given.part, given.parts, given.out)
-        else:
-            {"manifest": manifest, "merge": merge}[given.step](study, given.out)
+        steps[step](params.load(path), *cut[:1], *map(int, cut[1:]), Path(out))
     except CryhearError as error:
         print(f"{MARK}{error}", file=sys.stderr)
         return 1

@@ -17,15 +17,14 @@ import numpy as np
 
 from cryhear.embedding.base import (
     SAMPLE_RATE,
-    BaseBackend,
-    need_package,
-    need_threads,
+    Backend,
     within_full_scale,
 )
-from cryhear.errors import how_to_install
+
+PACKAGES = ("opensmile",)
 
 
-class EGeMAPS(BaseBackend):
+class EGeMAPS(Backend):
     """eGeMAPSv02 functionals of each clip by openSMILE.
 
     openSMILE turns floats into 16-bit samples and wraps what exceeds full scale, so louder clips
@@ -41,11 +40,10 @@ class EGeMAPS(BaseBackend):
     name = "egemaps"
 
     def __init__(self, num_threads: int = 1) -> None:
-        need_package("opensmile", "egemaps", self.name)
         _keep_library_apart()
         import opensmile
 
-        self.num_threads = need_threads(num_threads)
+        self.num_threads = num_threads
         self.batch_size = 16 * self.num_threads
         self._smile = opensmile.Smile(
             feature_set=opensmile.FeatureSet.eGeMAPSv02,
@@ -66,15 +64,12 @@ class EGeMAPS(BaseBackend):
         return self._smile.process_signal(clip, SAMPLE_RATE).to_numpy(dtype=np.float32)
 
 
-def load(num_threads: int = 1) -> EGeMAPS:
-    """Load the backend; `num_threads` clips are extracted at a time."""
-    return EGeMAPS(num_threads)
+load = EGeMAPS
+"""Load the backend; `num_threads` clips are extracted at a time."""
 
 
 def available() -> tuple[bool, str]:
-    """Whether openSMILE is installed."""
-    if find_spec("opensmile") is None:
-        return False, f"run in a clone: {how_to_install('egemaps')}"
+    """Whether openSMILE's weights are at hand: there are none."""
     return True, "openSMILE is installed; nothing to download"
 
 

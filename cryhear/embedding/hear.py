@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from cryhear.embedding import weights
-from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE, BaseBackend, need_package, told
+from cryhear.embedding.base import CLIP_SAMPLES, SAMPLE_RATE, Backend, told
 from cryhear.errors import RepresentationError
 
+PACKAGES = ("tensorflow",)
 RELEASE = weights.Release(
     name="hear",
     repository="google/hear",
@@ -42,7 +43,7 @@ TRIED = (1, 2, 4, 8, 16, 32)
 """Sizes of a batch that are tried on a model that does not take any number of clips."""
 
 
-class HeAR(BaseBackend):
+class HeAR(Backend):
     """HeAR through TensorFlow.
 
     How many clips the model takes at a time and how long its vectors are is learned by running it,
@@ -55,8 +56,6 @@ class HeAR(BaseBackend):
     def __init__(
         self, path: str | os.PathLike[str] | None = None, num_threads: int | None = None
     ) -> None:
-        need_package("tensorflow", "hear", self.name)
-        weights.need_recent(RELEASE)
         folder = weights.folder_of(RELEASE, path)  # before TensorFlow's import, which takes seconds
         self.revision = weights.revision_of(folder)
         index = ["saved_model.pb", "variables/variables.index"]  # holds a checksum of each weight
@@ -112,20 +111,17 @@ class HeAR(BaseBackend):
         return vectors
 
 
-def load(path: str | os.PathLike[str] | None = None, num_threads: int | None = None) -> HeAR:
-    """Load HeAR from `path`, ``HEAR_MODEL_DIR``, the Hub's cache or the Hub."""
-    return HeAR(path, num_threads)
+load = HeAR
+"""Load HeAR from `path`, ``HEAR_MODEL_DIR``, the Hub's cache or the Hub."""
 
 
 def fetch() -> None:
     """Find or download the weights, without loading TensorFlow."""
-    need_package("tensorflow", "hear", RELEASE.name)
-    weights.need_recent(RELEASE)
     weights.folder_of(RELEASE)
 
 
 def available() -> tuple[bool, str]:
-    """Whether TensorFlow and the weights are at hand."""
+    """Whether the weights are at hand, and TensorFlow can read them."""
     return weights.available(RELEASE)
 
 

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from cryhear.embedding import weights
-from cryhear.embedding.base import BaseBackend, need_package, told
+from cryhear.embedding.base import Backend, told
 from cryhear.errors import RepresentationError
 
+PACKAGES = ("torch", "transformers")
 RELEASE = weights.Release(
     name="hear-pytorch",
     repository="google/hear-pytorch",
     revision="main",  # resolved at download; `version` is made from the weights themselves
-    files=("config.json", weights.SINGLE, weights.INDEX, "model-*.safetensors"),
-    required=("config.json", weights.SINGLE),
+    files=("config.json", "model*.safetensors*"),  # in one file, or several with their index
+    required=("config.json", "model*.safetensors"),
     variable="HEAR_PYTORCH_MODEL_DIR",
     package="transformers",
 )
@@ -41,8 +42,11 @@ CONFIGURATION: Mapping[str, Any] = {
 epsilon loads without a word and gives other vectors: a ViT's own pooler ends in tanh."""
 
 
-class HeARPyTorch(BaseBackend):
-    """HeAR through PyTorch and transformers, on a GPU where there is one."""
+class HeARPyTorch(Backend):
+    """HeAR through PyTorch and transformers, on a GPU where there is one.
+
+    `configuration` is what the model must say of itself; only a test's small model has another.
+    """
 
     name = RELEASE.name
     batch_size = BATCH
@@ -54,10 +58,9 @@ class HeARPyTorch(BaseBackend):
         device: str | None = None,
         configuration: Mapping[str, Any] = CONFIGURATION,
     ) -> None:
-        _need_packages()
         folder = weights.folder_of(RELEASE, path)
         self.revision = weights.revision_of(folder)
-        files = ["config.json", *weights.safetensors_files(folder)]
+        files = ["config.json", *sorted(p.name for p in folder.glob("model*.safetensors*"))]
         self.version = f"{weights.content_version(folder, files)}-{FRONT_END}"
         import torch
 
@@ -83,33 +86,18 @@ class HeARPyTorch(BaseBackend):
             ) from problem
 
 
-def load(
-    path: str | os.PathLike[str] | None = None,
-    num_threads: int | None = None,
-    device: str | None = None,
-    configuration: Mapping[str, Any] = CONFIGURATION,
-) -> HeARPyTorch:
-    """Load HeAR from `path`, ``HEAR_PYTORCH_MODEL_DIR``, the Hub's cache or the Hub.
-
-    `configuration` is what the model must say of itself; only a test's small model has another.
-    """
-    return HeARPyTorch(path, num_threads, device, configuration)
+load = HeARPyTorch
+"""Load HeAR from `path`, ``HEAR_PYTORCH_MODEL_DIR``, the Hub's cache or the Hub."""
 
 
 def fetch() -> None:
     """Find or download the weights, without loading PyTorch."""
-    _need_packages()
     weights.folder_of(RELEASE)
 
 
 def available() -> tuple[bool, str]:
-    """Whether transformers and the weights are at hand."""
+    """Whether the weights are at hand."""
     return weights.available(RELEASE)
-
-
-def _need_packages() -> None:
-    for package in ("torch", "transformers"):
-        need_package(package, "hear-pytorch", RELEASE.name)
 
 
 def _vit(folder: Path, configuration: Mapping[str, Any]) -> Any:

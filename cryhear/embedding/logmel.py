@@ -6,8 +6,9 @@ import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
-from cryhear.embedding.base import SAMPLE_RATE, BaseBackend, need_threads
+from cryhear.embedding.base import SAMPLE_RATE, Backend
 
+PACKAGES = ()
 N_BANDS = 64
 FRAME = 400
 """Samples of a frame: 25 ms."""
@@ -20,7 +21,7 @@ FLOOR = 1e-10
 STATISTICS = ("mean", "std", "p10", "p90", "delta_std")
 
 
-class LogMel(BaseBackend):
+class LogMel(Backend):
     """Five statistics of 64 log-mel bands over a clip's frames: 320 values, in dB.
 
     Mean, standard deviation, 10th and 90th percentile, and the standard deviation of the
@@ -37,7 +38,7 @@ class LogMel(BaseBackend):
     batch_size = 64
 
     def __init__(self, num_threads: int = 1) -> None:
-        self.num_threads = need_threads(num_threads)
+        self.num_threads = num_threads
         self.feature_names = tuple(
             f"mel{band:02d}_{statistic}" for statistic in STATISTICS for band in range(N_BANDS)
         )
@@ -78,9 +79,8 @@ class LogMel(BaseBackend):
         return np.concatenate(pooled, axis=1)
 
 
-def load(num_threads: int = 1) -> LogMel:
-    """Load the backend; `num_threads` share the Fourier transforms."""
-    return LogMel(num_threads)
+load = LogMel
+"""Load the backend; `num_threads` share the Fourier transforms."""
 
 
 def available() -> tuple[bool, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from importlib.metadata import PackageNotFoundError, version
@@ -11,15 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from cryhear.embedding.base import need_package
-from cryhear.errors import RepresentationError, how_to_install
+from cryhear.errors import RepresentationError
 from cryhear.files import sha256_of
 
 TIMEOUT_S = 10
 """Seconds to wait for the Hub's first answer."""
-
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-"""Weights in one file, or the list of the files that they are spread over."""
 
 
 class Release(NamedTuple):
@@ -60,8 +55,11 @@ def folder_of(release: Release, path: str | os.PathLike[str] | None = None) -> P
     Raises
     ------
     RepresentationError
-        A local folder lacks a file, or the Hub does not give access: with the three steps.
+        The package is too old for it, a local folder lacks a file, or the Hub does not give access: with
+        the three steps.
     """
+    if old := too_old(release):
+        raise RepresentationError(f"{release.name}: {old}")
     local = (os.environ.get(release.variable) or None) if path is None else path
     if local is None:
         return _from_hub(release)
@@ -76,9 +74,7 @@ def folder_of(release: Release, path: str | os.PathLike[str] | None = None) -> P
 
 
 def available(release: Release) -> tuple[bool, str]:
-    """Whether the package and the weights are at hand, without asking the network."""
-    if find_spec(release.package) is None:
-        return False, f"run in a clone: {how_to_install(release.name)}"
+    """Whether the weights are at hand and can be read, without asking the network."""
     if old := too_old(release):
         return False, old
     local = os.environ.get(release.variable)
@@ -113,18 +109,6 @@ def too_old(release: Release) -> str:
     )
 
 
-def need_recent(release: Release) -> None:
-    """Refuse a package that is too old for the release.
-
-    Raises
-    ------
-    RepresentationError
-        It is.
-    """
-    if old := too_old(release):
-        raise RepresentationError(f"{release.name}: {old}")
-
-
 def revision_of(folder: Path) -> str:
     """Commit of a snapshot from the Hub, 40 hexadecimal digits; '' for a folder of one's own.
 
@@ -132,28 +116,6 @@ def revision_of(folder: Path) -> str:
     """
     named = folder.parent.name == "snapshots" and re.fullmatch("[0-9a-f]{40}", folder.name)
     return folder.name if named else ""
-
-
-def safetensors_files(folder: Path) -> list[str]:
-    """Names of the files that hold a model's weights; those of an index after the index itself.
-
-    Raises
-    ------
-    RepresentationError
-        The index is no list of files in this folder.
-    """
-    if (folder / SINGLE).is_file() or not (folder / INDEX).is_file():
-        return [SINGLE]
-    try:
-        names = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        names = []
-    if not names or any(not isinstance(n, str) or Path(n).name != n for n in names):
-        raise RepresentationError(
-            f"{folder / INDEX} does not list the files of a model; 'weight_map' with the names of files "
-            "in the same folder was expected. Download the folder again."
-        )
-    return [INDEX, *names]
 
 
 def content_version(folder: Path, names: list[str]) -> str:
@@ -165,13 +127,11 @@ def content_version(folder: Path, names: list[str]) -> str:
 
 
 def _from_hub(release: Release) -> Path:
-    need_package("huggingface_hub", release.name, release.name)
-    cached = _cached(release)
-    if cached is not None:
-        return cached
-    import huggingface_hub
-
     try:
+        if cached := _cached(release):
+            return cached
+        import huggingface_hub
+
         # One request that fails at once; a download would first retry for half a minute.
         huggingface_hub.HfApi().auth_check(release.repository)
         folder = huggingface_hub.snapshot_download(
@@ -194,24 +154,17 @@ def _cached(release: Release) -> Path | None:
     """The release's snapshot in the Hub's local cache, if it is whole."""
     import huggingface_hub
 
+    name = release.required[0]
     found = huggingface_hub.try_to_load_from_cache(
-        release.repository, release.required[0], revision=release.revision
+        release.repository, name, revision=release.revision
     )
-    if not isinstance(found, str) or _lacking(release, Path(found).parent):
-        return None
-    return Path(found).parent
+    folder = Path(found).parent if isinstance(found, str) else None
+    return folder if folder and not _lacking(release, folder) else None
 
 
 def _lacking(release: Release, folder: Path) -> list[str]:
-    """What a folder lacks; of weights in several shards, all must be there."""
-    required = [name for name in release.required if name != SINGLE]
-    if SINGLE in release.required:
-        required += safetensors_files(folder)
-    lacking = [pattern for pattern in required if not any(folder.glob(pattern))]
-    shards = [path.name for path in folder.glob("variables/*.data-*-of-*")]
-    if shards and len(shards) < int(shards[0].rsplit("-", 1)[1]):
-        lacking.append(f"some of {shards[0].rsplit('-', 1)[1]} weight shards")
-    return lacking
+    """What a folder lacks; a file of several that is not there is noticed when the model is loaded."""
+    return [pattern for pattern in release.required if not any(folder.glob(pattern))]
 
 
 def _numbers(found: str) -> list[int]:

@@ -9,22 +9,20 @@ from __future__ import annotations
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cryhear.embedding.base import (
-    BaseBackend,
+    Backend,
     check_clips,
-    need_package,
-    need_threads,
     within_full_scale,
 )
-from cryhear.errors import RepresentationError, how_to_install
+from cryhear.errors import RepresentationError
 from cryhear.files import sha256_of
 
+PACKAGES = ("ai_edge_litert",)
 URL = "https://tfhub.dev/google/lite-model/yamnet/classification/tflite/1?lite-format=tflite"
 SHA256 = "687f226c147a2caab4706fbbab5e9cecb14b9a368264bf61108078b1fddf68f5"
 VARIABLE = "CRYHEAR_YAMNET"
@@ -43,7 +41,7 @@ BABY_CRY = 20
 _EMBEDDING = "global_average_pooling2d/Mean"
 
 
-class YAMNet(BaseBackend):
+class YAMNet(Backend):
     """Mean over three windows of the layer before YAMNet's classifier."""
 
     name = "yamnet"
@@ -52,9 +50,8 @@ class YAMNet(BaseBackend):
     version = f"{SHA256[:12]}-mean{len(WINDOW_STARTS)}"
 
     def __init__(self, path: str | os.PathLike[str] | None = None, num_threads: int = 1) -> None:
-        need_package("ai_edge_litert", "yamnet", self.name)
         model = model_file(path)
-        self.num_threads = need_threads(num_threads)
+        self.num_threads = num_threads
         # One interpreter a thread: side by side they scale better than threads inside one.
         self._models = [_Interpreter(model) for _ in range(self.num_threads)]
 
@@ -118,9 +115,8 @@ class _Interpreter:
         return get(self._embedding)[0], get(self._scores)[0]
 
 
-def load(path: str | os.PathLike[str] | None = None, num_threads: int = 1) -> YAMNet:
-    """Load YAMNet from `path`, ``CRYHEAR_YAMNET``, the local cache or its public address."""
-    return YAMNet(path, num_threads)
+load = YAMNet
+"""Load YAMNet from `path`, ``CRYHEAR_YAMNET``, the local cache or its public address."""
 
 
 def fetch() -> None:
@@ -129,9 +125,7 @@ def fetch() -> None:
 
 
 def available() -> tuple[bool, str]:
-    """Whether LiteRT and the weights are at hand."""
-    if find_spec("ai_edge_litert") is None:
-        return False, f"run in a clone: {how_to_install('yamnet')}"
+    """Whether the weights are at hand."""
     local = named()
     if local:
         there = Path(local).is_file()

@@ -119,7 +119,7 @@ def load(choice: str = "auto", folder: Path = FOLDER) -> Gate | None:
 
 def yamnet_wanted() -> bool:
     """Whether YAMNet's package and file are at hand, or the user says where the file is."""
-    from cryhear.embedding import yamnet
+    from cryhear.embedding import available, yamnet
 
     # A file that was named and is not there is an error of the loader's, not a reason to take another gate.
-    return yamnet.named() is not None or yamnet.available()[0]
+    return yamnet.named() is not None or available("yamnet")[0]

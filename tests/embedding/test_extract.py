@@ -23,7 +23,7 @@ from cryhear.params import Preprocess
 SETTINGS = Preprocess()
 
 
-class Counter(base.BaseBackend):
+class Counter(base.Backend):
     """Mean and peak of a clip; counts what it is given; refuses what `refuse` says."""
 
     name, version, dimension, batch_size = "counter", "1", 2, 4

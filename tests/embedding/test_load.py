@@ -16,7 +16,7 @@ from cryhear.errors import RepresentationError
 HEAVY = ("tensorflow", "torch", "transformers", "opensmile", "ai_edge_litert", "huggingface_hub")
 
 
-class Doubler(base.BaseBackend):
+class Doubler(base.Backend):
     """A backend that writes into its batch, and gives two values a clip."""
 
     name, version, dimension, batch_size = "doubler", "1", 2, 4
@@ -51,6 +51,16 @@ def needs(*packages: str) -> None:
             pytest.skip(f"{package} is not installed")
 
 
+def test_a_package_that_is_missing_is_named_with_its_remedy(monkeypatch):
+    monkeypatch.setattr("cryhear.embedding.egemaps.PACKAGES", ("no_such_package",))
+    said = r"no_such_package is not installed; run in a clone: pip install -e '\.\[egemaps\]'"
+    with pytest.raises(RepresentationError, match=said):
+        embedding.load("egemaps")
+    here, what = embedding.available("egemaps")
+    assert not here
+    assert "no_such_package" in what
+
+
 def test_availability_names_every_representation(monkeypatch, tmp_path):
     needs("tensorflow")
     monkeypatch.setenv("HEAR_MODEL_DIR", str(tmp_path))
@@ -59,10 +69,6 @@ def test_availability_names_every_representation(monkeypatch, tmp_path):
     assert found["logmel"][0]
     assert not found["hear"][0]
     assert "HEAR_MODEL_DIR" in found["hear"][1]
-
-
-def test_a_backend_meets_the_protocol():
-    assert isinstance(embedding.load("logmel"), embedding.Backend)
 
 
 def test_the_callers_array_is_not_changed(clips):
