@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,61 +47,6 @@ def sampled(infants: Sequence[Any], seed: int = 0, most: int = MOST_ROWS) -> np.
         f"at random (seed {seed})."
     )
     return keep
-
-
-@dataclass(frozen=True)
-class PCA:
-    """Principal components of embeddings.
-
-    Attributes
-    ----------
-    scores : numpy.ndarray, shape (n, k), float32
-        Every row on every component.
-    share : numpy.ndarray, shape (k,), float64
-        Share of the fitted rows' variance, 0 to 1.
-    """
-
-    scores: np.ndarray
-    share: np.ndarray
-
-    def axis_names(self) -> tuple[str, str]:
-        """Labels of the first two axes with the variance each explains."""
-        first, second = (
-            f"PC {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(self.share[:2])
-        )
-        return first, second
-
-
-def pca(
-    X: np.ndarray,
-    components: int | float | None = None,
-    fit_rows: np.ndarray | None = None,
-) -> PCA:
-    """Principal component analysis of standardised columns (scikit-learn's full SVD, signs fixed).
-
-    Parameters
-    ----------
-    X : numpy.ndarray, shape (n, d), float32
-        Embeddings. Not changed.
-    components : int, float in (0, 1) or None
-        How many components, or the share of variance to keep; None keeps all.
-    fit_rows : numpy.ndarray, shape (n,), bool, optional
-        Rows that scaling and components are fitted on (the training part); all rows are projected.
-
-    Raises
-    ------
-    EvaluationError
-        If `X` is not a finite table of at least three rows and two columns.
-    """
-    from sklearn.decomposition import PCA as Components
-    from sklearn.preprocessing import StandardScaler
-
-    X = _table(X)
-    rows = np.ones(len(X), dtype=bool) if fit_rows is None else np.asarray(fit_rows, dtype=bool)
-    scaler = StandardScaler().fit(X[rows])
-    model = Components(components, svd_solver="full").fit(scaler.transform(X[rows]))
-    scores = model.transform(scaler.transform(X)).astype(np.float32)
-    return PCA(scores, model.explained_variance_ratio_)
 
 
 def neighbour_purity(

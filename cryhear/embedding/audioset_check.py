@@ -17,12 +17,9 @@ from cryhear.audio.decode import decode
 from cryhear.audio.preprocess import clips
 from cryhear.corpus import find, synthetic
 from cryhear.embedding import SAMPLE_RATE
-from cryhear.embedding.yamnet import BABY_CRY, YAMNet
+from cryhear.embedding.yamnet import BABY_CRY, CRYING, YAMNet
 from cryhear.errors import AudioError
 from cryhear.params import Preprocess
-
-CRYING = (19, BABY_CRY)
-"""AudioSet's 'Crying, sobbing' and 'Baby cry, infant cry'."""
 
 REAL = "real recordings"
 SYNTHETIC = "synthetic cries"

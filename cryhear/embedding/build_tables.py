@@ -29,7 +29,6 @@ from cryhear.files import (
     read_json,
     read_table,
     read_vectors,
-    sha256_of,
     write_json,
     write_table,
     write_vectors,
@@ -181,15 +180,14 @@ def merge(study: params.Study, out: Path) -> None:
     )
 
 
-def publish(built: Path, published: Path) -> list[str]:
+def publish(built: Path, published: Path) -> None:
     """Copy derived tables for publication: ids hashed, names dropped, vectors as narrow as they fit.
 
-    Returns
-    -------
-    list of str
-        What changed against what was there: ``new``, ``changed`` or ``gone`` and the file.
+    Tables that are no longer made are taken away. The same tables give the same bytes.
     """
-    before = _hashes(published)
+    for path in list(published.rglob("*.parquet")):
+        if not (built / path.relative_to(published)).exists():
+            path.unlink()
     table = manifests.publishable(read_table(built / "manifest.parquet"), PUBLISHED_SALT)
     write_table(published / "manifest.parquet", table)
     for kind in ("clips", "variants", "other"):
@@ -198,18 +196,7 @@ def publish(built: Path, published: Path) -> list[str]:
             write_vectors(published / kind / path.name, keys, vectors, dtype=_narrowest(vectors))
     for path in sorted((built / "signals").glob("*.parquet")):
         write_table(published / "signals" / path.name, read_table(path))
-    for name in before:
-        if not (built / name).exists():
-            (published / name).unlink()
     write_json(published / "provenance.json", read_json(built / "provenance.json"))
-    after = _hashes(published)
-    words = {True: "new", False: "changed"}
-    changes = [f"{words[k not in before]}: {k}" for k in sorted(after) if before.get(k) != after[k]]
-    return changes + [f"gone: {k}" for k in sorted(before.keys() - after.keys())]
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    return {p.relative_to(folder).as_posix(): sha256_of(p) for p in folder.rglob("*.parquet")}
 
 
 def other_sounds(study: params.Study) -> pd.DataFrame:

@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from cryhear.embedding.base import Backend
-from cryhear.errors import CryhearError, DamagedArtefactError, RepresentationError
+from cryhear.errors import CryhearError
 from cryhear.files import read_table, read_vectors, write_vectors
 
 KEYS = ["recording", "start_sample"]
@@ -72,7 +71,7 @@ class Store:
 
     def keys(self) -> pd.DataFrame:
         """Every clip in the store: `recording`, `start_sample`, sorted, and `n_clips`."""
-        return _without_duplicates([self._one(_read_keys, part) for part in self.parts()])[0]
+        return _without_duplicates([_read_keys(part) for part in self.parts()])[0]
 
     def add(self, keys: pd.DataFrame, vectors: np.ndarray) -> None:
         """Add one batch as a part of its own.
@@ -85,11 +84,6 @@ class Store:
         """
         if not len(keys):
             return
-        if not np.isfinite(vectors).all():
-            raise RepresentationError(
-                f"vectors for {self.folder.name} hold NaN or infinity; finite ones were expected. "
-                "Leave those clips out."
-            )
         rows = pd.DataFrame(
             {
                 "recording": keys["recording"].astype(str),
@@ -108,7 +102,7 @@ class Store:
             `recording`, `start_sample`; sorted, one row a clip.
         vectors : numpy.ndarray, shape (n, d), float32
         """
-        pairs = [self._one(read_vectors, part) for part in self.parts()]
+        pairs = [read_vectors(part) for part in self.parts()]
         keys, order = _without_duplicates([pair[0] for pair in pairs])
         none = np.empty((0, self._dimension), dtype=np.float32)
         return keys[KEYS], np.concatenate([pair[1] for pair in pairs] or [none])[order]
@@ -122,15 +116,6 @@ class Store:
     def parts(self) -> list[Path]:
         """The files of the store; what is still being written is not among them."""
         return sorted(self.folder.glob(_PATTERN))
-
-    @staticmethod
-    def _one(read: Callable[[Path], Any], part: Path) -> Any:
-        try:
-            return read(part)
-        except DamagedArtefactError as problem:
-            raise RepresentationError(
-                f"{problem} Only the clips of this part are then embedded anew."
-            ) from problem
 
 
 def count_clips(folder: str | Path) -> int:

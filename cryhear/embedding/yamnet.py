@@ -10,7 +10,6 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -37,6 +36,8 @@ DIMENSION = 1024
 N_SCORES = 521
 BABY_CRY = 20
 """Index of the score 'Baby cry, infant cry'."""
+CRYING = (19, BABY_CRY)
+"""AudioSet's 'Crying, sobbing' and 'Baby cry, infant cry'."""
 
 _EMBEDDING = "global_average_pooling2d/Mean"
 
@@ -106,7 +107,14 @@ class _Interpreter:
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._scores = self._interpreter.get_output_details()[0]["index"]
-        self._embedding = _embedding_tensor(self._interpreter.get_tensor_details())
+        # Two tensors carry the pooled layer's name, the other holds reduction indices.
+        self._embedding = next(
+            tensor["index"]
+            for tensor in self._interpreter.get_tensor_details()
+            if tensor["name"].split(";")[0].endswith(_EMBEDDING)
+            and tensor["dtype"] == np.float32
+            and tuple(tensor["shape"]) == (1, DIMENSION)
+        )
 
     def __call__(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self._interpreter.set_tensor(self._input, window)
@@ -184,15 +192,3 @@ def _download() -> Path:
             f"{URL} into {target.parent} . Connect to a network and run again, set XDG_CACHE_HOME if that "
             f"folder cannot be written, or download it elsewhere and set {VARIABLE} to the file."
         ) from problem
-
-
-def _embedding_tensor(details: list[dict[str, Any]]) -> int:
-    """Index of the pooled layer: two tensors carry its name, the other holds reduction indices."""
-    for tensor in details:
-        named = tensor["name"].split(";")[0].endswith(_EMBEDDING)
-        if named and tensor["dtype"] == np.float32 and tuple(tensor["shape"]) == (1, DIMENSION):
-            return int(tensor["index"])
-    raise RepresentationError(
-        f"yamnet: the model has no float32 tensor '.../{_EMBEDDING}' of shape (1, {DIMENSION}). "
-        f"Get the file from {URL}"
-    )

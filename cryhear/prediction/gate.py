@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cryhear.audio import preprocess
+from cryhear.embedding.yamnet import CRYING
 from cryhear.errors import BundleError, ParameterError
 from cryhear.prediction import bundle
 from cryhear.prediction.bundle import number, settings
@@ -25,9 +26,6 @@ FOLDER = Path(__file__).parents[2] / "data" / "gate"
 """
 
 CLASSES = ("other", "cry")
-CRYING = (19, 20)
-"""YAMNet's scores of 'Crying, sobbing' and 'Baby cry, infant cry'."""
-
 CHOICES = ("auto", "yamnet", "logmel", "none")
 
 

@@ -195,7 +195,6 @@ def each(paths: Iterable[str], judge: Judge) -> Iterator[Result]:
     if len(listed) > 1:
         listed = progress.bar(listed, unit="recording", leave=False)
     for path, problem in listed:
-        started = time.perf_counter()
         try:
             if problem:
                 raise AudioError(problem)
@@ -204,8 +203,7 @@ def each(paths: Iterable[str], judge: Judge) -> Iterator[Result]:
             # The path stands before the reason already.
             reason = str(error).removeprefix(f"{path}: ")
             failed = Clip(0.0, reason=f"cannot be used: {reason}")
-            took = time.perf_counter() - started
-            yield Result(path, failed, [], took, reason, judge.names_classes)
+            yield Result(path, failed, failed=reason, beats_baseline=judge.names_classes)
 
 
 def find(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
