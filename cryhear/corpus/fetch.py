@@ -183,7 +183,7 @@ def _extract(packed: Path, target: Path) -> None:
                     f"{MOST_MEMBERS:,} of {LARGEST_BYTES:,}; it was not unpacked, fetch it again"
                 )
             archive.extractall(target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, UnicodeError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise CorpusError(
             f"{packed} is damaged ({error}); expected a sound zip; it was removed, fetch it again"
         ) from error
