@@ -330,7 +330,9 @@ def _clean_output(output: NotebookNode, chapter: str, ledger: dict[str, Any]) ->
 def _scrub(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return re.sub(r" at 0x[0-9a-f]+", "", value.replace(f"{Path.cwd().as_posix()}/", ""))
+    plain = re.sub(r" at 0x[0-9a-f]+", "", value.replace(f"{Path.cwd().as_posix()}/", ""))
+    # A fitted estimator's picture has buttons within buttons, which no keyboard reaches.
+    return re.sub(r'<button[^>]*class="copy-paste-icon".*?</button>', "", plain, flags=re.DOTALL)
 
 
 def _markdown(text: str) -> NotebookNode:

@@ -42,7 +42,11 @@ def executed(folder: Path, name: str) -> nbformat.NotebookNode:
         new.new_output("stream", name="stdout", text=f"{Path.cwd()}/data at hand\n"),
         new.new_output(
             "execute_result",
-            data={"text/plain": "<Styler at 0x7f1>", "text/html": '<table id="T_t"></table>'},
+            data={
+                "text/plain": "<Styler at 0x7f1>",
+                "text/html": '<table id="T_t"></table>'
+                '<button type="button" class="copy-paste-icon" onclick="x"><i></i></button>',
+            },
         ),
     ]
     if name == "04_exploration":
@@ -96,7 +100,15 @@ def cleaned(project: Path, name: str = "04_exploration") -> nbformat.NotebookNod
 def test_a_cleaned_chapter_holds_no_time_path_or_address(project: Path) -> None:
     page = cleaned(project)
     text = nbformat.writes(page)
-    for trace in ("papermill", "duration", "/somewhere", "0x7f1", str(project), "a warning"):
+    for trace in (
+        "copy-paste-icon",
+        "papermill",
+        "duration",
+        "/somewhere",
+        "0x7f1",
+        str(project),
+        "a warning",
+    ):
         assert trace not in text
     assert page.metadata["cryhear"] == {"source": "1", "parameters": "2", "lock": "3"}
     assert nbformat.writes(cleaned(project)) == text
