@@ -73,9 +73,19 @@ def exchange_labels(
     -------
     numpy.ndarray, shape (permutations, n), int64
     """
+    return exchange(exchange_blocks(recordings), y, permutations, rng)
+
+
+def exchange(
+    blocks: list[np.ndarray], y: np.ndarray, permutations: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Labels with whole vectors exchanged within blocks: int64 (permutations, n).
+
+    Rows in no block keep their label.
+    """
     y = np.asarray(y, dtype=np.int64)
     permuted = np.tile(y, (permutations, 1))
-    for block in exchange_blocks(recordings):
+    for block in blocks:
         order = rng.permuted(np.tile(np.arange(len(block)), (permutations, 1)), axis=1)
         permuted[:, block] = y[block][order]
     return permuted

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cryhear.analysis.permutation import auc_table
+from cryhear.analysis.permutation import auc_table, exchange
 from cryhear.analysis.primary_auc import FoldPlan, repeat_auc
 from cryhear.embedding.tables import StudySet
 from cryhear.models.primary import PRIMARY
@@ -97,20 +97,6 @@ def thinned_blocks(recordings: pd.DataFrame, least: int = LEAST) -> list[np.ndar
             size = sizes[bins == b].min()
             blocks.append(np.array([own[:size] for own in kind["rows"][bins == b]]))
     return blocks
-
-
-def exchange(
-    blocks: list[np.ndarray], y: np.ndarray, permutations: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Labels with whole vectors exchanged within blocks: int64 (permutations, n).
-
-    Rows in no block keep their label; the test leaves them out.
-    """
-    permuted = np.tile(np.asarray(y, np.int64), (permutations, 1))
-    for block in blocks:
-        order = rng.permuted(np.tile(np.arange(len(block)), (permutations, 1)), axis=1)
-        permuted[:, block] = np.asarray(y)[block][order]
-    return permuted
 
 
 def kept_rows(blocks: list[np.ndarray]) -> np.ndarray:

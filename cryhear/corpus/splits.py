@@ -162,11 +162,11 @@ def four_way(
     order = np.argsort(recordings["recording"].to_numpy(), kind="stable")
     ordered = recordings.iloc[order]
     if unit_of(unit, ("infant", "recording")) == "infant":
-        dealt = _by_infant(ordered, fractions, minimum, np.random.default_rng(seed))
+        parts = _by_infant(ordered, fractions, minimum, np.random.default_rng(seed))
     else:
-        dealt = _by_file(ordered, fractions, seed)
+        parts = _by_file(ordered, fractions, seed)
     part = np.empty(len(recordings), dtype=int)
-    part[order] = dealt
+    part[order] = parts
     return pd.Series(np.array(PARTS, dtype=object)[part], index=recordings.index, name="part")
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryhear.analysis.thinned_exchange import exchange, kept_rows, size_bins, thinned_blocks
+from cryhear.analysis.permutation import exchange
+from cryhear.analysis.thinned_exchange import kept_rows, size_bins, thinned_blocks
 
 
 def corpus(sizes_by_platform: dict[str, list[int]]) -> pd.DataFrame:
